@@ -1,0 +1,95 @@
+// Fixed-point loads and stores, byte-reversed and atomic accesses, and the cache instructions.
+// Source: Power ISA 3.0B, Book I 3.3.2 to 3.3.7, Book II chapter 4. (RA|0) forms name RA0, update forms name RA.
+
+import { row } from "./row.ts";
+
+export const LOADS = [
+  row("lbz", "D", 34, 0, "RT,D,RA0"),
+  row("lbzu", "D", 35, 0, "RT,D,RA"),
+  row("lbzx", "X", 31, 87, "RT,RA0,RB"),
+  row("lbzux", "X", 31, 119, "RT,RA,RB"),
+  row("lhz", "D", 40, 0, "RT,D,RA0"),
+  row("lhzu", "D", 41, 0, "RT,D,RA"),
+  row("lhzx", "X", 31, 279, "RT,RA0,RB"),
+  row("lhzux", "X", 31, 311, "RT,RA,RB"),
+  row("lha", "D", 42, 0, "RT,D,RA0"),
+  row("lhau", "D", 43, 0, "RT,D,RA"),
+  row("lhax", "X", 31, 343, "RT,RA0,RB"),
+  row("lhaux", "X", 31, 375, "RT,RA,RB"),
+  row("lwz", "D", 32, 0, "RT,D,RA0"),
+  row("lwzu", "D", 33, 0, "RT,D,RA"),
+  row("lwzx", "X", 31, 23, "RT,RA0,RB"),
+  row("lwzux", "X", 31, 55, "RT,RA,RB"),
+  row("lwa", "DS", 58, 2, "RT,DS,RA0"),
+  row("lwax", "X", 31, 341, "RT,RA0,RB"),
+  row("lwaux", "X", 31, 373, "RT,RA,RB"),
+  row("ld", "DS", 58, 0, "RT,DS,RA0"),
+  row("ldu", "DS", 58, 1, "RT,DS,RA"),
+  row("ldx", "X", 31, 21, "RT,RA0,RB"),
+  row("ldux", "X", 31, 53, "RT,RA,RB"),
+  row("lhbrx", "X", 31, 790, "RT,RA0,RB"),
+  row("lwbrx", "X", 31, 534, "RT,RA0,RB"),
+  row("ldbrx", "X", 31, 532, "RT,RA0,RB"),
+  row("lq", "D", 56, 0, "RT,DQ,RA0"),
+  row("lmw", "D", 46, 0, "RT,D,RA0", "be"),
+  row("lswi", "X", 31, 597, "RT,RA0,NB", "be"),
+  row("lswx", "X", 31, 533, "RT,RA0,RB", "be"),
+] as const;
+
+export const STORES = [
+  row("stb", "D", 38, 0, "RS,D,RA0"),
+  row("stbu", "D", 39, 0, "RS,D,RA"),
+  row("stbx", "X", 31, 215, "RS,RA0,RB"),
+  row("stbux", "X", 31, 247, "RS,RA,RB"),
+  row("sth", "D", 44, 0, "RS,D,RA0"),
+  row("sthu", "D", 45, 0, "RS,D,RA"),
+  row("sthx", "X", 31, 407, "RS,RA0,RB"),
+  row("sthux", "X", 31, 439, "RS,RA,RB"),
+  row("stw", "D", 36, 0, "RS,D,RA0"),
+  row("stwu", "D", 37, 0, "RS,D,RA"),
+  row("stwx", "X", 31, 151, "RS,RA0,RB"),
+  row("stwux", "X", 31, 183, "RS,RA,RB"),
+  row("std", "DS", 62, 0, "RS,DS,RA0"),
+  row("stdu", "DS", 62, 1, "RS,DS,RA"),
+  row("stdx", "X", 31, 149, "RS,RA0,RB"),
+  row("stdux", "X", 31, 181, "RS,RA,RB"),
+  row("sthbrx", "X", 31, 918, "RS,RA0,RB"),
+  row("stwbrx", "X", 31, 662, "RS,RA0,RB"),
+  row("stdbrx", "X", 31, 660, "RS,RA0,RB"),
+  row("stq", "DS", 62, 2, "RS,DS,RA0"),
+  row("stmw", "D", 47, 0, "RS,D,RA0", "be"),
+  row("stswi", "X", 31, 725, "RS,RA0,NB", "be"),
+  row("stswx", "X", 31, 661, "RS,RA0,RB", "be"),
+] as const;
+
+const RECORD = { mask: 1, match: 1 };
+
+export const ATOMICS = [
+  row("lbarx", "X", 31, 52, "RT,RA0,RB,EH?"),
+  row("lharx", "X", 31, 116, "RT,RA0,RB,EH?"),
+  row("lwarx", "X", 31, 20, "RT,RA0,RB,EH?"),
+  row("ldarx", "X", 31, 84, "RT,RA0,RB,EH?"),
+  row("lqarx", "X", 31, 276, "RT,RA0,RB,EH?"),
+  row("stbcx.", "X", 31, 694, "RS,RA0,RB", "", RECORD),
+  row("sthcx.", "X", 31, 726, "RS,RA0,RB", "", RECORD),
+  row("stwcx.", "X", 31, 150, "RS,RA0,RB", "", RECORD),
+  row("stdcx.", "X", 31, 214, "RS,RA0,RB", "", RECORD),
+  row("stqcx.", "X", 31, 182, "RS,RA0,RB", "", RECORD),
+  row("lwat", "X", 31, 582, "RT,RA,FC"),
+  row("ldat", "X", 31, 614, "RT,RA,FC"),
+  row("stwat", "X", 31, 710, "RS,RA,FC"),
+  row("stdat", "X", 31, 742, "RS,RA,FC"),
+] as const;
+
+export const CACHE = [
+  row("dcbt", "X", 31, 278, "RA0,RB,TH?"),
+  row("dcbtst", "X", 31, 246, "RA0,RB,TH?"),
+  row("dcbst", "X", 31, 54, "RA0,RB"),
+  row("dcbf", "X", 31, 86, "RA0,RB,L2?"),
+  row("dcbz", "X", 31, 1014, "RA0,RB"),
+  row("icbi", "X", 31, 982, "RA0,RB"),
+  row("icbt", "X", 31, 22, "CT,RA0,RB"),
+  row("copy", "X", 31, 774, "RA0,RB", "", { mask: 1 << 21, match: 1 << 21 }),
+  row("paste.", "X", 31, 902, "RA0,RB", "", { mask: (1 << 21) | 1, match: (1 << 21) | 1 }),
+  row("cpabort", "X", 31, 838, ""),
+] as const;
