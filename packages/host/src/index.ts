@@ -6,4 +6,5 @@ export * from "./error.ts";
 export * from "./host.ts";
 export * from "./ioctl.ts";
 export { GuestMemory } from "./memory.ts";
+export { realHost } from "./real/host.ts";
 export * from "./struct.ts";
