@@ -75,10 +75,10 @@ export const ATOMICS = [
   row("stwcx.", "X", 31, 150, "RS,RA0,RB", "", RECORD),
   row("stdcx.", "X", 31, 214, "RS,RA0,RB", "", RECORD),
   row("stqcx.", "X", 31, 182, "RS,RA0,RB", "", RECORD),
-  row("lwat", "X", 31, 582, "RT,RA,FC"),
-  row("ldat", "X", 31, 614, "RT,RA,FC"),
-  row("stwat", "X", 31, 710, "RS,RA,FC"),
-  row("stdat", "X", 31, 742, "RS,RA,FC"),
+  row("lwat", "X", 31, 582, "RT,RA0,FC"),
+  row("ldat", "X", 31, 614, "RT,RA0,FC"),
+  row("stwat", "X", 31, 710, "RS,RA0,FC"),
+  row("stdat", "X", 31, 742, "RS,RA0,FC"),
 ] as const;
 
 export const CACHE = [
