@@ -1,0 +1,47 @@
+// The power management capability (PCI Bus Power Management 1.2): D0 and D3hot, optionally D1/D2.
+// Leaving D3hot resets the function unless No_Soft_Reset is set; that is what the "pm" reset method uses.
+import type { PciDevice } from "../device.ts";
+import {
+  PCI_CAP_ID_PM,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_NO_SOFT_RESET,
+  PCI_PM_CTRL_STATE_MASK,
+  PCI_PM_PMC,
+} from "../registers.ts";
+
+export interface PmOptions {
+  /** The function keeps its state from D3hot to D0. Default false. */
+  noSoftReset?: boolean;
+  /** D1 and D2 exist. Default false. */
+  d1d2?: boolean;
+  at?: number;
+}
+
+const PMC_VERSION = 3;
+const PMC_D1_D2 = 0x0600;
+
+/** Add the capability. Returns its offset. */
+export function addPm(device: PciDevice, options: PmOptions = {}): number {
+  const { config } = device;
+  const at = config.addCapability(PCI_CAP_ID_PM, 8, options.at);
+  const noSoftReset = options.noSoftReset ? PCI_PM_CTRL_NO_SOFT_RESET : 0;
+  config.define(at + PCI_PM_PMC, 2, { value: PMC_VERSION | (options.d1d2 ? PMC_D1_D2 : 0) });
+  config.define(at + PCI_PM_CTRL, 2, { value: noSoftReset, write: PCI_PM_CTRL_STATE_MASK });
+  config.onWrite(at + PCI_PM_CTRL, 1, (offset, _size, _value, old) => {
+    const state = (old >>> ((at + PCI_PM_CTRL - offset) * 8)) & PCI_PM_CTRL_STATE_MASK;
+    const wanted = config.read(at + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK;
+    // A write of an unsupported state completes on the bus and changes nothing.
+    if ((wanted === 1 || wanted === 2) && !options.d1d2) {
+      config.poke(at + PCI_PM_CTRL, 2, noSoftReset | state);
+      return;
+    }
+    if (state === 3 && wanted === 0 && !noSoftReset) device.reset("pm");
+  });
+  return at;
+}
+
+/** Power state of a function: 0 (D0) .. 3 (D3hot); functions without the capability are always in D0. */
+export function powerState(device: PciDevice): number {
+  const at = device.config.findCapability(PCI_CAP_ID_PM);
+  return at === 0 ? 0 : device.config.read(at + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK;
+}

@@ -1,0 +1,20 @@
+// What a device model sees of the machine around it: a way to reach memory and a way to interrupt. Whoever plugs the
+// device in sets these; a device that is not plugged has the two refusing ports below.
+// Addresses are bus addresses in two 32-bit halves, so that nothing on these paths needs BigInt.
+
+export interface DmaPort {
+  /** Read memory into `into`. False: refused (no translation, no permission, bus master off); `into` is then undefined. */
+  read(hi: number, lo: number, into: Uint8Array): boolean;
+  /** Write `from` to memory. False: refused; a part before the refused page may have been written. */
+  write(hi: number, lo: number, from: Uint8Array): boolean;
+}
+
+export interface IrqPort {
+  /** The level of the function's INTx pin, already gated by COMMAND.InterruptDisable and MSI enables. Called on changes. */
+  intx(level: boolean): void;
+  /** A message of MSI or MSI-X vector `vector`, with the address and data that software programmed for it. */
+  msi(vector: number, addressHi: number, addressLo: number, data: number): void;
+}
+
+export const NO_DMA: DmaPort = { read: () => false, write: () => false };
+export const NO_IRQ: IrqPort = { intx: () => undefined, msi: () => undefined };

@@ -1,0 +1,116 @@
+// Offsets and bits of the configuration header and of the standard capabilities, under their Linux names
+// (include/uapi/linux/pci_regs.h; PCI Local Bus 3.0 chapter 6, PCI Express Base 4.0 chapter 7).
+
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
+export const PCI_COMMAND = 0x04;
+export const PCI_COMMAND_IO = 0x0001;
+export const PCI_COMMAND_MEMORY = 0x0002;
+export const PCI_COMMAND_MASTER = 0x0004;
+export const PCI_COMMAND_PARITY = 0x0040;
+export const PCI_COMMAND_SERR = 0x0100;
+export const PCI_COMMAND_INTX_DISABLE = 0x0400;
+export const PCI_STATUS = 0x06;
+export const PCI_STATUS_INTERRUPT = 0x0008;
+export const PCI_STATUS_CAP_LIST = 0x0010;
+export const PCI_CLASS_REVISION = 0x08;
+export const PCI_CACHE_LINE_SIZE = 0x0c;
+export const PCI_LATENCY_TIMER = 0x0d;
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_HEADER_TYPE_MFD = 0x80;
+export const PCI_BASE_ADDRESS_0 = 0x10;
+export const PCI_BASE_ADDRESS_SPACE_IO = 0x01;
+export const PCI_BASE_ADDRESS_MEM_TYPE_64 = 0x04;
+export const PCI_BASE_ADDRESS_MEM_PREFETCH = 0x08;
+export const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
+export const PCI_SUBSYSTEM_ID = 0x2e;
+export const PCI_ROM_ADDRESS = 0x30;
+export const PCI_ROM_ADDRESS_ENABLE = 0x01;
+export const PCI_CAPABILITY_LIST = 0x34;
+export const PCI_INTERRUPT_LINE = 0x3c;
+export const PCI_INTERRUPT_PIN = 0x3d;
+
+// Type 1 header
+export const PCI_PRIMARY_BUS = 0x18;
+export const PCI_SECONDARY_BUS = 0x19;
+export const PCI_SUBORDINATE_BUS = 0x1a;
+export const PCI_SEC_LATENCY_TIMER = 0x1b;
+export const PCI_IO_BASE = 0x1c;
+export const PCI_IO_LIMIT = 0x1d;
+export const PCI_SEC_STATUS = 0x1e;
+export const PCI_MEMORY_BASE = 0x20;
+export const PCI_MEMORY_LIMIT = 0x22;
+export const PCI_PREF_MEMORY_BASE = 0x24;
+export const PCI_PREF_MEMORY_LIMIT = 0x26;
+export const PCI_PREF_BASE_UPPER32 = 0x28;
+export const PCI_PREF_LIMIT_UPPER32 = 0x2c;
+export const PCI_IO_BASE_UPPER16 = 0x30;
+export const PCI_IO_LIMIT_UPPER16 = 0x32;
+export const PCI_ROM_ADDRESS1 = 0x38;
+export const PCI_BRIDGE_CONTROL = 0x3e;
+export const PCI_BRIDGE_CTL_BUS_RESET = 0x40;
+
+// Capability ids
+export const PCI_CAP_ID_PM = 0x01;
+export const PCI_CAP_ID_MSI = 0x05;
+export const PCI_CAP_ID_EXP = 0x10;
+export const PCI_CAP_ID_MSIX = 0x11;
+export const PCI_CAP_ID_AF = 0x13;
+export const PCI_EXT_CAP_ID_ERR = 0x0001;
+export const PCI_EXT_CAP_ID_DSN = 0x0003;
+export const PCI_EXT_CAP_ID_ACS = 0x000d;
+export const PCI_EXT_CAP_ID_ARI = 0x000e;
+export const PCI_EXT_CAP_ID_SRIOV = 0x0010;
+
+// Power management
+export const PCI_PM_PMC = 2;
+export const PCI_PM_CTRL = 4;
+export const PCI_PM_CTRL_STATE_MASK = 0x0003;
+export const PCI_PM_CTRL_NO_SOFT_RESET = 0x0008;
+
+// MSI and MSI-X
+export const PCI_MSI_FLAGS = 2;
+export const PCI_MSI_FLAGS_ENABLE = 0x0001;
+export const PCI_MSI_FLAGS_64BIT = 0x0080;
+export const PCI_MSI_FLAGS_MASKBIT = 0x0100;
+export const PCI_MSIX_FLAGS = 2;
+export const PCI_MSIX_FLAGS_MASKALL = 0x4000;
+export const PCI_MSIX_FLAGS_ENABLE = 0x8000;
+export const PCI_MSIX_TABLE = 4;
+export const PCI_MSIX_PBA = 8;
+
+// PCI Express
+export const PCI_EXP_FLAGS = 2;
+export const PCI_EXP_TYPE_ENDPOINT = 0;
+export const PCI_EXP_TYPE_LEG_END = 1;
+export const PCI_EXP_TYPE_ROOT_PORT = 4;
+export const PCI_EXP_TYPE_UPSTREAM = 5;
+export const PCI_EXP_TYPE_DOWNSTREAM = 6;
+export const PCI_EXP_TYPE_PCI_BRIDGE = 7;
+export const PCI_EXP_TYPE_PCIE_BRIDGE = 8;
+export const PCI_EXP_TYPE_RC_END = 9;
+export const PCI_EXP_TYPE_RC_EC = 10;
+export const PCI_EXP_DEVCAP = 4;
+export const PCI_EXP_DEVCAP_FLR = 0x10000000;
+export const PCI_EXP_DEVCTL = 8;
+export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
+export const PCI_EXP_LNKCTL = 16;
+
+// Advanced features and access control services
+export const PCI_AF_CAP = 3;
+export const PCI_AF_CAP_TP = 0x01;
+export const PCI_AF_CAP_FLR = 0x02;
+export const PCI_AF_CTRL = 4;
+export const PCI_AF_CTRL_FLR = 0x01;
+export const PCI_ACS_CAP = 4;
+export const PCI_ACS_CTRL = 6;
+export const PCI_ACS_SV = 0x01;
+export const PCI_ACS_TB = 0x02;
+export const PCI_ACS_RR = 0x04;
+export const PCI_ACS_CR = 0x08;
+export const PCI_ACS_UF = 0x10;
+export const PCI_ACS_EC = 0x20;
+
+// Class codes (24 bits: base, sub, interface)
+export const PCI_CLASS_STORAGE_EXPRESS = 0x010802;
+export const PCI_CLASS_BRIDGE_PCI = 0x060400;

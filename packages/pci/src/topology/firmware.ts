@@ -1,0 +1,150 @@
+// The host's firmware: gives every BAR an address and programs bridge windows so that accesses reach it.
+// Resources of a bus are collected bottom up (a bridge asks for what lies below it), sorted by alignment and placed top
+// down. Bridge windows come in 1 MiB steps for memory and 4 KiB steps for I/O; a non-prefetchable BAR behind a bridge
+// must lie below 4 GiB, for the window that forwards it has 32 bits (PCI-to-PCI Bridge 1.2, section 3.2.5.8).
+import { type AssignedBar, writeBarAddress } from "../bar.ts";
+import { descriptionError, PciError } from "../error.ts";
+import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../registers.ts";
+import { programWindow } from "./bridge-window.ts";
+import type { Placements } from "./build.ts";
+import type { PciBus } from "./bus.ts";
+import type { BarPlacement } from "./description.ts";
+import type { AddressWindow, PciDomain } from "./domain.ts";
+import type { PciFunction } from "./function.ts";
+
+export type Space = "memory32" | "memory64" | "io";
+const SPACES: readonly Space[] = ["memory32", "memory64", "io"];
+const MIB = 0x10_0000;
+const OWN_PAGE = 0x1_0000;
+
+interface Request {
+  readonly size: number;
+  readonly align: number;
+  /** Called with the bus address that was found. */
+  readonly place: (busAddress: number) => void;
+}
+
+/** Assign every BAR of a domain. @throws PciError NO_ADDRESS_SPACE, DESCRIPTION */
+export function assignAddresses(domain: PciDomain, placements: Placements): void {
+  for (const space of SPACES) {
+    const window = domain.windows[space];
+    const busBase = window.busBase ?? window.base;
+    const fixed = placeForced(domain, space, window, placements);
+    const requests = collect(domain.root, space, window, placements);
+    const end = layOut(requests, busBase, fixed);
+    if (end > busBase + window.size) {
+      throw new PciError(
+        `the BARs of PCI domain ${domain.number} need 0x${(end - busBase).toString(16)} bytes of ${space}`,
+        {
+          code: "NO_ADDRESS_SPACE",
+          details: { domain: domain.number, space, needed: end - busBase, available: window.size },
+          hint: "describe a larger window for the domain",
+        },
+      );
+    }
+  }
+  for (const fn of domain.root.walk()) if (fn.isBridge) fn.config.write(PCI_COMMAND, 2, PCI_COMMAND_MASTER | 3);
+}
+
+function spaceOf(fn: PciFunction, bar: AssignedBar): Space {
+  if (bar.type === "io") return "io";
+  const far = bar.type === "mem64" && (bar.prefetchable || fn.bus.isRoot) && bar.size > 0x1000_0000;
+  return far || (bar.type === "mem64" && bar.prefetchable) ? "memory64" : "memory32";
+}
+
+function collect(bus: PciBus, space: Space, window: AddressWindow, placements: Placements): Request[] {
+  const requests: Request[] = [];
+  for (const fn of bus.functions) {
+    for (const bar of fn.bars) {
+      const wanted = placements.get(fn)?.[String(bar.index)];
+      if (spaceOf(fn, bar) !== space || wanted?.address !== undefined) continue;
+      requests.push(barRequest(fn, bar, window, wanted));
+    }
+    if (!fn.secondary) continue;
+    const below = collect(fn.secondary, space, window, placements);
+    if (below.length > 0) requests.push(bridgeRequest(fn, space, below));
+    else programWindow(fn.config, space, 0, 0);
+  }
+  return requests;
+}
+
+function barRequest(fn: PciFunction, bar: AssignedBar, window: AddressWindow, wanted?: BarPlacement): Request {
+  const inPage = wanted?.pageOffset ?? 0;
+  const alignment = bar.type === "io" ? 4 : fn.bus.domain.barAlignment;
+  if (inPage % Math.min(bar.size, OWN_PAGE) !== 0 || (inPage > 0 && inPage + bar.size > OWN_PAGE)) {
+    throw descriptionError(
+      `BAR ${bar.index} of ${fn.name} cannot start at page offset 0x${inPage.toString(16)}`,
+      `a BAR of ${bar.size} bytes starts at a multiple of its size`,
+    );
+  }
+  const size = inPage > 0 ? OWN_PAGE : bar.size;
+  return {
+    size,
+    align: Math.max(size, alignment),
+    place: (address) => assign(fn, bar, address + inPage, window),
+  };
+}
+
+function bridgeRequest(fn: PciFunction, space: Space, below: Request[]): Request {
+  const step = space === "io" ? 0x1000 : MIB;
+  const align = Math.max(step, ...below.map((request) => request.align));
+  const size = Math.ceil(layOut(below, 0, [], false) / step) * step;
+  return {
+    size,
+    align,
+    place: (address) => {
+      layOut(below, address, []);
+      programWindow(fn.config, space, address, size);
+    },
+  };
+}
+
+interface Taken {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Place requests from `base` up, largest alignment first, around what is taken. Returns the end of the last one. */
+function layOut(requests: Request[], base: number, taken: readonly Taken[], commit = true): number {
+  const sorted = [...requests].sort((a, b) => b.align - a.align);
+  let next = base;
+  for (const request of sorted) {
+    let at = Math.ceil(next / request.align) * request.align;
+    for (let hit = overlap(taken, at, request.size); hit; hit = overlap(taken, at, request.size)) {
+      at = Math.ceil(hit.to / request.align) * request.align;
+    }
+    if (commit) request.place(at);
+    next = at + request.size;
+  }
+  return next;
+}
+
+const overlap = (taken: readonly Taken[], at: number, size: number): Taken | undefined =>
+  taken.find((range) => at < range.to && at + size > range.from);
+
+function placeForced(domain: PciDomain, space: Space, window: AddressWindow, placements: Placements): Taken[] {
+  const taken: Taken[] = [];
+  for (const fn of domain.root.walk()) {
+    for (const bar of fn.bars) {
+      const address = placements.get(fn)?.[String(bar.index)]?.address;
+      if (address === undefined || spaceOf(fn, bar) !== space) continue;
+      const busAddress = address - window.base + (window.busBase ?? window.base);
+      const inside = address >= window.base && address + bar.size <= window.base + window.size;
+      if (!inside || address % bar.size !== 0 || overlap(taken, busAddress, bar.size) || !fn.bus.isRoot) {
+        throw descriptionError(
+          `BAR ${bar.index} of ${fn.name} cannot be at 0x${address.toString(16)}`,
+          "a forced address is a multiple of the size, free, inside the domain's window, and only for functions on the root bus; behind bridges use pageOffset",
+        );
+      }
+      taken.push({ from: busAddress, to: busAddress + bar.size });
+      assign(fn, bar, busAddress, window);
+    }
+  }
+  return taken;
+}
+
+function assign(fn: PciFunction, bar: AssignedBar, busAddress: number, window: AddressWindow): void {
+  bar.busAddress = busAddress;
+  bar.address = busAddress - (window.busBase ?? window.base) + window.base;
+  writeBarAddress(fn.config, bar, busAddress, fn.device.headerType);
+}
