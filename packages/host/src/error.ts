@@ -16,9 +16,9 @@ export interface MinivmmErrorOptions {
 
 export class MinivmmError extends Error {
   readonly code: string;
-  readonly errno?: number;
+  declare readonly errno?: number;
   readonly details: Record<string, unknown>;
-  readonly hint?: string;
+  declare readonly hint?: string;
 
   constructor(message: string, options: MinivmmErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

@@ -4,7 +4,10 @@
 import type { AccessWidth } from "../host.ts";
 import type { OpenFile } from "./file.ts";
 
-/** Memory that answers accesses instead of storing them, such as a BAR. Offsets count from the mapping's start. */
+/**
+ * Memory that answers accesses instead of storing them, such as a BAR. Offsets count from the mapping's start.
+ * Where the hardware's owner would get SIGBUS (memory space disabled), load and store throw KernelError EFAULT.
+ */
 export interface DeviceMemory {
   load(offset: number, width: AccessWidth): number;
   store(offset: number, width: AccessWidth, value: number): void;

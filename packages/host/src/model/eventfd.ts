@@ -11,23 +11,34 @@ import { KernelError } from "./kernel-error.ts";
 const TWO_32 = 2 ** 32;
 const MAX_HALF = 0xffff_ffff;
 
+export interface EventFdOptions {
+  /** EFD_SEMAPHORE. Default false. */
+  semaphore?: boolean;
+  /** Refuse writes that are longer than eight bytes too, as kernels do since 6.9. Default true. */
+  strictWrite?: boolean;
+}
+
 export class EventFd implements FileOps {
   readonly kind = "eventfd";
   readonly semaphore: boolean;
+  readonly #strictWrite: boolean;
   #lo: number;
   #hi = 0;
   readonly #wakers = new Set<() => void>();
   readonly #watchers = new Set<() => void>();
+  readonly #hangups = new Set<() => void>();
 
-  constructor(initial = 0, options: { semaphore?: boolean } = {}) {
+  constructor(initial = 0, options: EventFdOptions = {}) {
     this.#lo = initial >>> 0;
     this.semaphore = options.semaphore ?? false;
+    this.#strictWrite = options.strictWrite ?? true;
   }
 
   /** eventfd2(2): an open file on a new counter. Throws KernelError EINVAL for unknown flags. */
-  static create(initial: number, flags: number): OpenFile {
+  static create(initial: number, flags: number, options: EventFdOptions = {}): OpenFile {
     if (flags & ~(EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC)) throw new KernelError(EINVAL);
-    return new OpenFile(new EventFd(initial, { semaphore: (flags & EFD_SEMAPHORE) !== 0 }), O_RDWR | flags);
+    const event = new EventFd(initial, { ...options, semaphore: (flags & EFD_SEMAPHORE) !== 0 });
+    return new OpenFile(event, O_RDWR | (flags & ~EFD_SEMAPHORE));
   }
 
   /** The eventfd behind an open file; undefined when it is another kind of file. */
@@ -58,6 +69,11 @@ export class EventFd implements FileOps {
     return subscribe(this.#wakers, callback);
   }
 
+  /** Calls a kernel user when the last descriptor is gone (EPOLLHUP). Kernel users keep the counter, not the file. */
+  onHangup(callback: () => void): { close(): void } {
+    return subscribe(this.#hangups, callback);
+  }
+
   poll(): boolean {
     return this.#lo !== 0 || this.#hi !== 0;
   }
@@ -76,7 +92,7 @@ export class EventFd implements FileOps {
   }
 
   write(from: Uint8Array): number {
-    if (from.length < 8) return -EINVAL;
+    if (from.length < 8 || (this.#strictWrite && from.length > 8)) return -EINVAL;
     const lo = load32(from, 0);
     const hi = load32(from, 4);
     if (hi === MAX_HALF && lo === MAX_HALF) return -EINVAL;
@@ -86,9 +102,11 @@ export class EventFd implements FileOps {
     return 8;
   }
 
+  /** The counter itself lives on while a kernel user keeps it; only the descriptors' watchers end here. */
   release(): void {
-    this.#wakers.clear();
     this.#watchers.clear();
+    for (const hangup of [...this.#hangups]) hangup();
+    this.#hangups.clear();
   }
 
   /** Whether count + (hi, lo) stays at or below 2^64 - 2, the highest value a write may reach. */

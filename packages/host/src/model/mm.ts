@@ -180,7 +180,7 @@ export class AddressSpace {
       const bytes = (this.lockedPages + pages) * this.pageSize;
       if (bytes > this.#memlockLimit() && !this.#mayExceedMemlock()) return -ENOMEM;
     }
-    this.lockedPages = Math.max(0, this.lockedPages + pages);
+    this.lockedPages += pages;
     return 0;
   }
 

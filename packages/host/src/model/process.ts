@@ -195,7 +195,7 @@ export class ModelProcess implements Host {
 
   eventfd(initial: number, flags: number): number {
     try {
-      return this.install(EventFd.create(initial, flags));
+      return this.install(EventFd.create(initial, flags, { strictWrite: this.kernel.profile === "6.12" }));
     } catch (error) {
       return refusal(error);
     }
