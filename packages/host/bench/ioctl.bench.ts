@@ -8,13 +8,12 @@ import { EventFd, ModelKernel } from "../src/model/index.ts";
 const kernel = new ModelKernel({ arch: "ppc64le" });
 const MAP = kernel.ioctls.IO(0x3b, 113);
 const UNMAP = kernel.ioctls.IO(0x3b, 114);
-let mapped = 0;
 kernel.registerNode("/dev/mapper", () => ({
   kind: "mapper",
   ioctl({ request, arg }) {
     const view = arg.view(32);
     if (!view || view.getUint32(0, true) < 32) return -EINVAL;
-    mapped += request === MAP ? view.getUint32(24, true) : -view.getUint32(24, true);
+    view.setUint32(28, request === MAP ? view.getUint32(24, true) : 0, true);
     return 0;
   },
 }));
@@ -44,9 +43,8 @@ describe("host model: 1000 ioctl pairs", () => {
 
 describe("host model: 1000 interrupts", () => {
   const event = new EventFd();
-  let taken = 0;
   event.onWake(() => {
-    taken += event.drain();
+    event.drain();
   });
   bench("eventfd signal to a kernel user", () => {
     for (let i = 0; i < PAIRS; i++) event.signal();

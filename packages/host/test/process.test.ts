@@ -38,7 +38,6 @@ function withDevice(ops: Partial<FileOps>): {
 describe("host model: ioctl arguments", () => {
   const EXCHANGE = 1; // reads a u32 at the pointer, writes it plus one behind it
   const VIEW = 2;
-  const VALUE = 3;
   const ops: Partial<FileOps> = {
     ioctl({ request, arg }) {
       if (request === EXCHANGE) {

@@ -61,10 +61,10 @@ describe("host on /dev/kvm", () => {
 
   test("host memory: a WebAssembly memory and mapped RAM both serve as slots", () => {
     const vm = own(host.ioctl(system, kvm.KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-    const wasm = new WebAssembly.Memory({ initial: 2, maximum: 2, shared: true });
-    const address = host.addressOf(new Uint8Array(wasm.buffer));
+    const wasm = sharedWasmMemory(2);
+    const address = host.addressOf(new Uint8Array(wasm));
     expect(address % BigInt(host.pageSize)).toBe(0n);
-    expect(host.addressOf(new Uint8Array(wasm.buffer, 100))).toBe(address + 100n);
+    expect(host.addressOf(new Uint8Array(wasm, 100))).toBe(address + 100n);
     const region = kvm.kvm_userspace_memory_region.encode({ memory_size: 0x20000n, userspace_addr: address });
     expect(host.ioctl(vm, kvm.KVM_SET_USER_MEMORY_REGION, region)).toBe(0);
     const odd = kvm.kvm_userspace_memory_region.encode({ slot: 1, memory_size: 5n, userspace_addr: address });
@@ -114,6 +114,16 @@ describe("host on /dev/kvm", () => {
     expect(kvm.kvm_regs.decode(after).rip).toBe(0x1000n + BigInt(program().length));
   });
 });
+
+/** The buffer of a shared WebAssembly memory of `pages` times 64 KiB. Node's types do not declare WebAssembly. */
+function sharedWasmMemory(pages: number): SharedArrayBuffer {
+  const { WebAssembly } = globalThis as unknown as {
+    WebAssembly: {
+      Memory: new (shape: { initial: number; maximum: number; shared: true }) => { buffer: SharedArrayBuffer };
+    };
+  };
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+}
 
 /** The guest, instruction by instruction. */
 function program(): number[] {
