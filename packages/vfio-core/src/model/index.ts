@@ -1,1 +1,16 @@
+/** The kernel's side of VFIO: what a modelled host is made of. */
+export { ROM_INDEX } from "./config/bars.ts";
+export { VirtualConfig } from "./config/virtual-config.ts";
+export { type ContainerContext, VfioContainer } from "./container.ts";
+export { VfioCore, type VfioCoreOptions } from "./core.ts";
+export { VfioPciDevice } from "./device.ts";
+export { VfioDeviceFile } from "./device-file.ts";
+export { deviceSet, deviceSetKey, isResettable } from "./device-set.ts";
+export { DriverModel, type PciDeviceId } from "./driver-model.ts";
+export { eventFdFile, eventFdOf } from "./eventfd.ts";
+export * from "./external-user.ts";
+export { type KvmReference, VfioGroup } from "./group.ts";
+export { VfioGroupFile } from "./group-file.ts";
 export * from "./iommu-driver.ts";
+export type { Profile } from "./profile.ts";
+export type { DeviceIoctlHandler, VfioHost } from "./vfio-host.ts";

@@ -5,11 +5,8 @@
  * Invariants: a driver is registered once per kernel; an instance lives from a successful SET_IOMMU until the last
  * group leaves the container, and is released only after every group was detached from it.
  */
-import type { FileOps } from "@minivmm/host/model";
+import type { IoctlCall } from "@minivmm/host/model";
 import type { IommuGroup } from "@minivmm/pci";
-
-/** One ioctl as a driver sees it: `{file, process, request, arg}`. */
-export type IoctlCall = Parameters<NonNullable<FileOps["ioctl"]>>[0];
 
 /** `enum vfio_group_type`: behind an IOMMU, mediated (pages pinned on demand), or without any IOMMU. */
 export type VfioGroupType = "iommu" | "emulated" | "noiommu";

@@ -1,0 +1,132 @@
+/**
+ * A VFIO container: the groups that share one IOMMU context. Every open of /dev/vfio/vfio makes one.
+ *
+ * States: EMPTY, ATTACHED (groups, no IOMMU driver), READY (driver chosen by SET_IOMMU). There is no "unset IOMMU":
+ * the driver goes when the last group does, and the container can be used again with another type.
+ * The container outlives its descriptor as long as a group is attached. Source: drivers/vfio/container.c.
+ */
+import { EINVAL, ENODEV, EPERM } from "@minivmm/host";
+import { type FileOps, type IoctlCall, KernelError, refusal } from "@minivmm/host/model";
+import { VFIO_API_VERSION, type VfioIoctls } from "../uapi.ts";
+import type { VfioGroup } from "./group.ts";
+import type { IommuContainer, IommuDriver, IommuInstance } from "./iommu-driver.ts";
+
+export interface ContainerContext {
+  readonly ioctls: VfioIoctls;
+  /** Registered drivers, the newest first. */
+  readonly iommuDrivers: readonly IommuDriver[];
+}
+
+export class VfioContainer implements FileOps, IommuContainer {
+  readonly kind = "vfio-container";
+  readonly #context: ContainerContext;
+  readonly #groups: VfioGroup[] = [];
+  #driver: IommuDriver | null = null;
+  #instance: IommuInstance | null = null;
+  #noiommu = false;
+
+  constructor(context: ContainerContext) {
+    this.#context = context;
+  }
+
+  get groups(): readonly VfioGroup[] {
+    return this.#groups;
+  }
+  get noiommu(): boolean {
+    return this.#noiommu;
+  }
+  /** The IOMMU context in READY state, else null. */
+  get instance(): IommuInstance | null {
+    return this.#instance;
+  }
+  get driver(): IommuDriver | null {
+    return this.#driver;
+  }
+
+  ioctl(call: IoctlCall): number {
+    const { ioctls } = this.#context;
+    switch (call.request) {
+      case ioctls.VFIO_GET_API_VERSION:
+        return VFIO_API_VERSION;
+      case ioctls.VFIO_CHECK_EXTENSION:
+        return this.checkExtension(call.arg.number);
+      case ioctls.VFIO_SET_IOMMU:
+        return this.#setIommu(call.arg.number);
+      default:
+        return this.#instance ? this.#instance.ioctl(call) : -EINVAL;
+    }
+  }
+
+  read(): number {
+    return -EINVAL;
+  }
+
+  /** Without a driver every allowed one is asked until one answers more than 0. */
+  checkExtension(ext: number): number {
+    if (this.#instance) return this.#instance.checkExtension(ext);
+    for (const driver of this.#context.iommuDrivers) {
+      if (this.#groups.length > 0 && driver.allowsNoiommu !== this.#noiommu) continue;
+      const answer = driver.checkExtension(ext, null);
+      if (answer > 0) return answer;
+    }
+    return 0;
+  }
+
+  /** SET_CONTAINER of one group, whose DMA the caller owns already. Throws what the driver throws. */
+  attach(group: VfioGroup): void {
+    const noiommu = group.type === "noiommu";
+    if (this.#groups.length > 0 && this.#noiommu !== noiommu) {
+      throw new KernelError(EPERM, "groups with and without an IOMMU cannot share a container");
+    }
+    this.#instance?.attachGroup(group);
+    this.#noiommu = noiommu;
+    this.#groups.push(group);
+  }
+
+  detach(group: VfioGroup): void {
+    this.#instance?.detachGroup(group);
+    group.iommuGroup.domain = null;
+    this.#groups.splice(this.#groups.indexOf(group), 1);
+    if (this.#groups.length > 0) return;
+    this.#instance?.release();
+    this.#instance = null;
+    this.#driver = null;
+    this.#noiommu = false;
+  }
+
+  /** One driver's failure does not end the search: the last error counts when none succeeds. */
+  #setIommu(type: number): number {
+    if (this.#groups.length === 0 || this.#instance) return -EINVAL;
+    let result = -ENODEV;
+    for (const driver of this.#context.iommuDrivers) {
+      if (driver.allowsNoiommu !== this.#noiommu || driver.checkExtension(type, null) <= 0) continue;
+      try {
+        this.#instance = this.#attachAll(driver, type);
+        this.#driver = driver;
+        return 0;
+      } catch (error) {
+        result = refusal(error);
+      }
+    }
+    return result;
+  }
+
+  #attachAll(driver: IommuDriver, type: number): IommuInstance {
+    const instance = driver.open(type, this);
+    const attached: VfioGroup[] = [];
+    try {
+      for (const group of this.#groups) {
+        instance.attachGroup(group);
+        attached.push(group);
+      }
+      return instance;
+    } catch (error) {
+      for (const group of attached.reverse()) {
+        instance.detachGroup(group);
+        group.iommuGroup.domain = null;
+      }
+      instance.release();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * VFIO on a modelled kernel: /dev/vfio/vfio, the group nodes, the registered IOMMU drivers and vfio-pci devices.
+ *
+ * One per kernel. Functions that are bound to vfio-pci when it is made are registered at once; later ones through the
+ * driver model. Source: drivers/vfio/vfio_main.c, group.c (vfio_group_find_or_alloc), vfio_pci_core.c.
+ */
+import { EBUSY, EINVAL, MinivmmError } from "@minivmm/host";
+import type { ModelKernel } from "@minivmm/host/model";
+import type { PciFunction, PciTopology } from "@minivmm/pci";
+import { type VfioIoctls, vfioIoctls } from "../uapi.ts";
+import { VfioContainer } from "./container.ts";
+import { VfioPciDevice } from "./device.ts";
+import { deviceSet, tryResetSet } from "./device-set.ts";
+import { DriverModel } from "./driver-model.ts";
+import { VfioGroup } from "./group.ts";
+import { VfioGroupFile } from "./group-file.ts";
+import type { IommuDriver } from "./iommu-driver.ts";
+import { type Profile, profileOf } from "./profile.ts";
+import type { DeviceIoctlHandler, VfioHost } from "./vfio-host.ts";
+
+export interface VfioCoreOptions {
+  /** The IOMMU turns no-snoop DMA into snooped DMA. Default: true on x86_64, false on ppc64le. */
+  readonly enforcesSnoop?: boolean;
+  /** Functions may have several MSI vectors (on x86: interrupt remapping). Default true. */
+  readonly multiMsi?: boolean;
+  /** MSI-X vectors can be added while MSI-X is on (6.12 only). Default: true on x86_64, false on ppc64le. */
+  readonly dynamicMsix?: boolean;
+  /** Module parameter of vfio-pci. Default false. */
+  readonly nointxmask?: boolean;
+}
+
+export class VfioCore implements VfioHost {
+  readonly kernel: ModelKernel;
+  readonly topology: PciTopology;
+  readonly ioctls: VfioIoctls;
+  readonly profile: Profile;
+  readonly enforcesSnoop: boolean;
+  readonly multiMsi: boolean;
+  readonly dynamicMsix: boolean;
+  readonly nointxmask: boolean;
+  readonly drivers: DriverModel;
+  /** Groups that have a registered device, by IOMMU group number. */
+  readonly groups = new Map<number, VfioGroup>();
+  /** Registered devices in bind order. */
+  readonly devices = new Map<PciFunction, VfioPciDevice>();
+  /** Newest first, as containers ask them. */
+  readonly iommuDrivers: IommuDriver[] = [];
+  readonly #deviceIoctls = new Map<number, DeviceIoctlHandler>();
+  readonly #nodes = new Map<VfioGroup, { remove(): void }>();
+
+  constructor(kernel: ModelKernel, topology: PciTopology, options: VfioCoreOptions = {}) {
+    const x86 = kernel.arch === "x86_64";
+    this.kernel = kernel;
+    this.topology = topology;
+    this.ioctls = vfioIoctls(kernel.arch);
+    this.profile = profileOf(kernel.profile);
+    this.enforcesSnoop = options.enforcesSnoop ?? x86;
+    this.multiMsi = options.multiMsi ?? true;
+    this.dynamicMsix = options.dynamicMsix ?? x86;
+    this.nointxmask = options.nointxmask ?? false;
+    kernel.registerNode("/dev/vfio/vfio", () => new VfioContainer(this), 0o666);
+    for (const fn of topology.functions) if (fn.driver === "vfio-pci") this.#register(fn);
+    this.drivers = new DriverModel(this);
+  }
+
+  get pageSize(): number {
+    return this.kernel.pageSize;
+  }
+
+  registerIommuDriver(driver: IommuDriver): void {
+    this.iommuDrivers.unshift(driver);
+  }
+
+  /** Lets another package answer an ioctl number of vfio-pci device files. */
+  registerDeviceIoctl(request: number, handler: DeviceIoctlHandler): void {
+    if (this.#deviceIoctls.has(request)) {
+      throw new MinivmmError(`device ioctl 0x${request.toString(16)} is registered already`, {
+        code: "IOCTL_EXISTS",
+        details: { request },
+      });
+    }
+    this.#deviceIoctls.set(request, handler);
+  }
+
+  deviceIoctl(request: number): DeviceIoctlHandler | undefined {
+    return this.#deviceIoctls.get(request);
+  }
+
+  /** Binds a function to a driver by name: 0 or -errno, as a write to sysfs `bind` with a driver_override. */
+  bind(bdf: string, driver: string): number {
+    return this.drivers.bindTo(this.topology.get(bdf), driver);
+  }
+
+  /** Unbinds whatever driver a function has: 0 or -errno. An open vfio-pci device goes when its last user does. */
+  unbind(bdf: string): number {
+    return this.drivers.unbindFrom(this.topology.get(bdf));
+  }
+
+  device(bdf: string): VfioPciDevice | undefined {
+    const fn = this.topology.find(bdf);
+    return fn && this.devices.get(fn);
+  }
+
+  /** vfio-pci's probe: 0 or -errno. */
+  probe(fn: PciFunction): number {
+    if (fn.isBridge || !fn.group) return -EINVAL;
+    if (this.devices.has(fn)) return -EBUSY;
+    this.#register(fn);
+    return 0;
+  }
+
+  /** vfio-pci's remove. Calls `done` now, or after the last close; until then REQ asks the user to go. */
+  remove(fn: PciFunction, done: () => void): void {
+    const device = this.devices.get(fn);
+    if (!device) return done();
+    device.removing = true;
+    const finish = () => {
+      this.#unregister(device);
+      done();
+    };
+    if (device.openCount === 0) return finish();
+    device.onIdle = finish;
+    this.#askForReturn(device);
+  }
+
+  aloneInPage(fn: PciFunction, start: number, end: number): boolean {
+    return this.topology.functions.every((other) =>
+      other.bars.every((bar) => {
+        const self = other === fn && bar.address === start;
+        return self || bar.type === "io" || bar.address >= end || bar.address + bar.size <= start;
+      }),
+    );
+  }
+
+  tryResetSet(device: VfioPciDevice): void {
+    tryResetSet(deviceSet(device, this.devices.values()));
+  }
+
+  /** Members of the device's reset set, in bind order. */
+  deviceSetOf(device: VfioPciDevice): VfioPciDevice[] {
+    return deviceSet(device, this.devices.values());
+  }
+
+  #askForReturn(device: VfioPciDevice): void {
+    if (device.openCount === 0) return;
+    if (!device.state.irqs.req.signal()) {
+      this.kernel.log.push(`vfio-pci ${device.name}: No device request channel registered, blocked until released by user`);
+    }
+    this.kernel.clock.after(10_000, () => this.#askForReturn(device));
+  }
+
+  #register(fn: PciFunction): void {
+    const { group: iommuGroup } = fn;
+    if (!iommuGroup) return;
+    let group = this.groups.get(iommuGroup.id);
+    if (!group) {
+      group = new VfioGroup(iommuGroup);
+      this.groups.set(group.id, group);
+      this.#nodes.set(group, this.#publish(group));
+    }
+    const device = new VfioPciDevice(fn, group, this);
+    group.devices.push(device);
+    this.devices.set(fn, device);
+  }
+
+  #publish(group: VfioGroup): { remove(): void } {
+    return this.kernel.registerNode(`/dev/vfio/${group.id}`, (process) => VfioGroupFile.open(group, this, process));
+  }
+
+  #unregister(device: VfioPciDevice): void {
+    const { group } = device;
+    this.devices.delete(device.fn);
+    group.devices.splice(group.devices.indexOf(device), 1);
+    if (group.devices.length > 0) return;
+    if (group.container) group.detachContainer();
+    this.groups.delete(group.id);
+    this.#nodes.get(group)?.remove();
+    this.#nodes.delete(group);
+  }
+}

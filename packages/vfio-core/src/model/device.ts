@@ -1,0 +1,215 @@
+/**
+ * A PCI function bound to vfio-pci: registration, open count, reset, and the life of its open state.
+ *
+ * The first open takes a user count of the group's container and a reference on the group's file; the last close gives
+ * both back, switches bus mastering and interrupts off and resets the function. Further opens share everything.
+ * Source: vfio_pci_core_enable, vfio_pci_core_disable, vfio_main.c (vfio_df_open).
+ */
+import { EAGAIN, EINVAL, EPERM } from "@minivmm/host";
+import { KernelError, type ModelProcess, type OpenFile } from "@minivmm/host/model";
+import {
+  PCI_EXT_CAP_ID_SRIOV,
+  type PciFunction,
+  resetFunction,
+  restoreConfig,
+  type SavedConfig,
+  saveConfig,
+  setPowerState,
+} from "@minivmm/pci";
+import {
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+} from "../uapi.ts";
+import { isMappable } from "./bar-mapping.ts";
+import { type HostBar, ROM_INDEX } from "./config/bars.ts";
+import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "./config/header.ts";
+import type { VirtualConfig } from "./config/virtual-config.ts";
+import { DeviceState } from "./device-state.ts";
+import type { LowPower } from "./feature.ts";
+import type { KvmReference, VfioGroup } from "./group.ts";
+import type { VfioHost } from "./vfio-host.ts";
+import type { Profile } from "./profile.ts";
+import type { BarRegions } from "./regions.ts";
+import { romImageSize } from "./rom.ts";
+
+export class VfioPciDevice {
+  readonly fn: PciFunction;
+  readonly group: VfioGroup;
+  readonly host: VfioHost;
+  openCount = 0;
+  /** The open-time trial reset succeeded. */
+  resetWorks = false;
+  /** Closed without a bus reset since. */
+  needsReset = false;
+  /** The driver is being unbound and waits for the last close. */
+  removing = false;
+  vfToken: Uint8Array | null = null;
+  /** The virtual machine the device belongs to while open. */
+  kvm: KvmReference | null = null;
+  /** Per BAR: may be mapped. */
+  mappable: readonly boolean[] = [];
+  /** Called after the last close. */
+  onIdle: () => void = () => undefined;
+  #state: DeviceState | null = null;
+  #saved: SavedConfig | null = null;
+  #groupFile: OpenFile | null = null;
+
+  constructor(fn: PciFunction, group: VfioGroup, host: VfioHost) {
+    this.fn = fn;
+    this.group = group;
+    this.host = host;
+  }
+
+  get name(): string {
+    return this.fn.name;
+  }
+  get profile(): Profile {
+    return this.host.profile;
+  }
+  get pageSize(): number {
+    return this.host.pageSize;
+  }
+  get isExpress(): boolean {
+    return this.fn.pcieType >= 0;
+  }
+  /** An SR-IOV physical function can demand a token of those who open its virtual functions. */
+  get hasVfToken(): boolean {
+    return this.fn.config.findExtendedCapability(PCI_EXT_CAP_ID_SRIOV) !== 0;
+  }
+  /** Only while open. */
+  get state(): DeviceState {
+    if (!this.#state) throw new KernelError(EINVAL, `${this.name} is not open`);
+    return this.#state;
+  }
+  get bars(): readonly HostBar[] {
+    return this.state.bars;
+  }
+  get config(): VirtualConfig {
+    return this.state.config;
+  }
+  get regions(): BarRegions {
+    return this.state.regions;
+  }
+  get lowPower(): LowPower {
+    return this.state.lowPower;
+  }
+  get dynamicMsix(): boolean {
+    return this.host.dynamicMsix && this.profile.dynamicMsix && this.fn.device.msix !== null;
+  }
+
+  mappingAccessible(): boolean {
+    return this.state.memoryAccessible() && !this.state.lowPower.engaged;
+  }
+
+  irqCount(index: number): number {
+    const { msi, msix } = this.fn.device;
+    switch (index) {
+      case VFIO_PCI_INTX_IRQ_INDEX:
+        return this.config.interruptPin === 0 ? 0 : 1;
+      case VFIO_PCI_MSI_IRQ_INDEX:
+        return msi?.vectors ?? 0;
+      case VFIO_PCI_MSIX_IRQ_INDEX:
+        return msix?.vectors ?? 0;
+      case VFIO_PCI_ERR_IRQ_INDEX:
+        return this.isExpress ? 1 : 0;
+      default:
+        return 1;
+    }
+  }
+
+  /** Size of the ROM BAR, 0 when there is no valid image behind it. */
+  romSize(): number {
+    const size = this.bars[ROM_INDEX]?.size ?? 0;
+    return size > 0 && romImageSize(this.fn, size) > 0 ? size : 0;
+  }
+
+  /** One more open file. Throws KernelError as GET_DEVICE_FD fails. */
+  open(process: ModelProcess): void {
+    const { group } = this;
+    if (!group.container) throw new KernelError(EINVAL, `group ${group.id} has no container`);
+    if (this.openCount === 0) this.#firstOpen(process);
+    this.openCount++;
+  }
+
+  close(): void {
+    if (--this.openCount > 0) return;
+    this.#disable();
+    this.kvm?.put();
+    this.kvm = null;
+    const file = this.#groupFile;
+    this.#groupFile = null;
+    this.group.putUser();
+    file?.put();
+    this.onIdle();
+  }
+
+  /** VFIO_DEVICE_RESET. */
+  reset(): number {
+    if (!this.resetWorks) return -EINVAL;
+    this.state.setPower(0);
+    return resetFunction(this.fn);
+  }
+
+  #firstOpen(process: ModelProcess): void {
+    const { group } = this;
+    if (!group.container?.instance) throw new KernelError(EINVAL, `the container of group ${group.id} has no IOMMU`);
+    if (group.type === "noiommu" && !process.has("SYS_RAWIO")) throw new KernelError(EPERM);
+    this.#enable();
+    group.containerUsers++;
+    this.#groupFile = group.openedFile?.get() ?? null;
+    this.kvm = group.kvm;
+    this.kvm?.get();
+  }
+
+  #enable(): void {
+    const { fn } = this;
+    const before = fn.readConfig(PCI_COMMAND, 2);
+    const decode = fn.bars.reduce((bits, bar) => bits | (bar.type === "io" ? PCI_COMMAND_IO : bar.index === ROM_INDEX ? 0 : PCI_COMMAND_MEMORY), 0);
+    setPowerState(fn, 0);
+    fn.writeConfig(PCI_COMMAND, 2, (before & ~PCI_COMMAND_MASTER) | decode);
+    const reset = resetFunction(fn);
+    if (reset === -EAGAIN) throw new KernelError(EAGAIN, `${this.name} is locked by somebody else`);
+    this.resetWorks = reset === 0;
+    this.#saved = saveConfig(fn);
+    const pci23 = !this.host.nointxmask && this.#intxDisableWorks();
+    if (pci23) fn.writeConfig(PCI_COMMAND, 2, fn.readConfig(PCI_COMMAND, 2) & ~PCI_COMMAND_INTX_DISABLE);
+    this.#state = new DeviceState({
+      fn,
+      profile: this.profile,
+      pci23,
+      dynamicMsix: this.dynamicMsix,
+      multiMsi: this.host.multiMsi,
+      functionReset: () => {
+        resetFunction(fn);
+      },
+    });
+    const alone = (start: number, end: number) => this.host.aloneInPage(fn, start, end);
+    this.mappable = this.bars.slice(0, ROM_INDEX).map((bar) => isMappable(bar, this.pageSize, alone));
+  }
+
+  #intxDisableWorks(): boolean {
+    const { fn } = this;
+    const command = fn.readConfig(PCI_COMMAND, 2);
+    fn.writeConfig(PCI_COMMAND, 2, command ^ PCI_COMMAND_INTX_DISABLE);
+    const works = ((fn.readConfig(PCI_COMMAND, 2) ^ command) & PCI_COMMAND_INTX_DISABLE) !== 0;
+    fn.writeConfig(PCI_COMMAND, 2, command);
+    return works;
+  }
+
+  #disable(): void {
+    const { fn } = this;
+    this.state.setPower(0);
+    fn.writeConfig(PCI_COMMAND, 2, fn.readConfig(PCI_COMMAND, 2) & ~PCI_COMMAND_MASTER);
+    this.state.close();
+    this.#state = null;
+    this.needsReset = true;
+    fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+    const bridgeLocked = fn.bus.bridge?.locked ?? false;
+    if (this.resetWorks && !bridgeLocked && resetFunction(fn) === 0) this.needsReset = false;
+    if (this.#saved) restoreConfig(fn, this.#saved);
+    this.#saved = null;
+    this.host.tryResetSet(this);
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * A VFIO group: the devices of one IOMMU group that are bound to a VFIO driver, and the node /dev/vfio/N.
+ *
+ * `containerUsers` is 0 when not attached, 1 when attached, and one more for each open device and each historical
+ * external user. The node opens once at a time; open devices keep the group's file alive, so it stays un-openable.
+ * Source: drivers/vfio/group.c, vfio_main.c.
+ */
+import type { OpenFile } from "@minivmm/host/model";
+import type { IommuGroup } from "@minivmm/pci";
+import type { VfioContainer } from "./container.ts";
+import type { VfioPciDevice } from "./device.ts";
+import type { IommuAttachable, VfioGroupType } from "./iommu-driver.ts";
+
+/** The virtual machine a group or device belongs to, as far as VFIO cares: something with a reference count. */
+export interface KvmReference {
+  get(): unknown;
+  put(): void;
+}
+
+export class VfioGroup implements IommuAttachable {
+  readonly id: number;
+  readonly type: VfioGroupType;
+  readonly iommuGroup: IommuGroup;
+  /** Registered devices in bind order. Empty: the group lost its last driver and is only a husk behind open files. */
+  readonly devices: VfioPciDevice[] = [];
+  /** True from open(2) of the node until the last reference on that file is gone. */
+  opened = false;
+  /** That file, once an ioctl has shown it to us. */
+  openedFile: OpenFile | null = null;
+  container: VfioContainer | null = null;
+  containerUsers = 0;
+  kvm: KvmReference | null = null;
+
+  constructor(iommuGroup: IommuGroup, type: VfioGroupType = "iommu") {
+    this.id = iommuGroup.id;
+    this.type = type;
+    this.iommuGroup = iommuGroup;
+  }
+
+  /** Nobody uses the group's DMA, or only this group does. */
+  get viable(): boolean {
+    const { owner, viable } = this.iommuGroup;
+    return (owner === null || owner === this) && viable;
+  }
+
+  /** False: somebody else uses the group's DMA. */
+  claimDma(): boolean {
+    return this.type !== "iommu" || this.iommuGroup.claimDmaOwner(this) === 0;
+  }
+
+  releaseDma(): void {
+    if (this.iommuGroup.owner === this) this.iommuGroup.releaseDmaOwner();
+  }
+
+  /** One user of the container fewer; the last one dissolves the tie. */
+  putUser(): void {
+    if (!this.container) return;
+    this.containerUsers--;
+    if (this.containerUsers === 0) this.detachContainer();
+  }
+
+  /** Takes the group out of its container and gives its DMA back. */
+  detachContainer(): void {
+    this.container?.detach(this);
+    this.container = null;
+    this.containerUsers = 0;
+    this.releaseDma();
+  }
+}

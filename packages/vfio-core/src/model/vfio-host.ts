@@ -1,0 +1,26 @@
+/** What a device needs of the VFIO core it is registered with: platform facts, other devices, further ioctls. */
+import type { IoctlCall } from "@minivmm/host/model";
+import type { PciFunction } from "@minivmm/pci";
+import type { VfioIoctls } from "../uapi.ts";
+import type { VfioPciDevice } from "./device.ts";
+import type { Profile } from "./profile.ts";
+
+/** An ioctl of vfio-pci devices that another package answers. Result or -errno; may throw KernelError. */
+export type DeviceIoctlHandler = (call: IoctlCall, device: VfioPciDevice) => number;
+
+export interface VfioHost {
+  readonly ioctls: VfioIoctls;
+  readonly profile: Profile;
+  readonly pageSize: number;
+  readonly dynamicMsix: boolean;
+  readonly multiMsi: boolean;
+  /** Never use the functions' own INTx disable. */
+  readonly nointxmask: boolean;
+  /** Does the IOMMU turn no-snoop DMA into snooped DMA? */
+  readonly enforcesSnoop: boolean;
+  /** No BAR of another function, nor another BAR of this one, lies in [start, end) beyond the one that starts there. */
+  aloneInPage(fn: PciFunction, start: number, end: number): boolean;
+  /** After the last close: reset the bus if nobody on it is in use. */
+  tryResetSet(device: VfioPciDevice): void;
+  deviceIoctl(request: number): DeviceIoctlHandler | undefined;
+}
