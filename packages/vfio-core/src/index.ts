@@ -1,1 +1,8 @@
-export {};
+/** VFIO for its users: the ABI, and a typed client on any Host. */
+export * from "./client/container.ts";
+export * from "./client/device.ts";
+export * from "./client/group.ts";
+export { type CapabilityBytes, capabilityChain } from "./client/info-caps.ts";
+export * from "./client/sysfs.ts";
+export * from "./error.ts";
+export * from "./uapi.ts";
