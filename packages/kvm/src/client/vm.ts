@@ -1,0 +1,153 @@
+// One virtual machine: memory slots, interrupt and doorbell eventfds, devices, vCPUs.
+// Source: Documentation/virt/kvm/api.rst, chapter "VM ioctls".
+// Invariant: 64-bit numbers are bigint here; these calls set a VM up and are not on its hot path.
+
+import type { Host } from "@minivmm/host";
+import { check } from "../error.ts";
+import {
+  KVM_CREATE_DEVICE_TEST,
+  KVM_IOEVENTFD_FLAG_DATAMATCH,
+  KVM_IOEVENTFD_FLAG_DEASSIGN,
+  KVM_IOEVENTFD_FLAG_PIO,
+  KVM_IRQFD_FLAG_DEASSIGN,
+  KVM_IRQFD_FLAG_RESAMPLE,
+  kvm_create_device,
+  kvm_enable_cap,
+  kvm_ioeventfd,
+  kvm_irqfd,
+  kvm_userspace_memory_region,
+  kvmRequests,
+} from "../uapi.ts";
+import { KvmDevice } from "./device.ts";
+import type { KvmSystem } from "./system.ts";
+import { KvmVcpu } from "./vcpu.ts";
+
+export interface MemoryRegion {
+  slot: number;
+  guestAddress: bigint;
+  /** Memory of this process behind the slot; the caller keeps it alive. Absent: the slot is deleted. */
+  memory?: Uint8Array;
+  /** KVM_MEM_* bits, default 0. */
+  flags?: number;
+}
+
+export interface IrqFd {
+  fd: number;
+  gsi: number;
+  /** Level interrupts: signalled when the guest has acknowledged. */
+  resampleFd?: number;
+}
+
+export interface IoEventFd {
+  fd: number;
+  address: bigint;
+  /** Bytes of the access; 0 matches every width. */
+  length: 0 | 1 | 2 | 4 | 8;
+  /** Only writes of this value; absent: all. */
+  match?: bigint;
+  /** An I/O port instead of memory. */
+  port?: boolean;
+}
+
+export class KvmVm implements Disposable {
+  readonly system: KvmSystem;
+  readonly host: Host;
+  readonly fd: number;
+
+  constructor(system: KvmSystem, fd: number) {
+    this.system = system;
+    this.host = system.host;
+    this.fd = fd;
+  }
+
+  /** Capabilities may differ from the system's. */
+  checkExtension(capability: number): number {
+    return this.#ioctl("KVM_CHECK_EXTENSION", capability, { capability });
+  }
+
+  enableCap(cap: number, args: bigint[] = []): void {
+    this.#ioctl("KVM_ENABLE_CAP", kvm_enable_cap.encode({ cap, args }), { cap });
+  }
+
+  setMemoryRegion(region: MemoryRegion): void {
+    const { slot, memory } = region;
+    const bytes = kvm_userspace_memory_region.encode({
+      slot,
+      flags: region.flags ?? 0,
+      guest_phys_addr: region.guestAddress,
+      memory_size: BigInt(memory?.byteLength ?? 0),
+      userspace_addr: memory ? this.host.addressOf(memory) : 0n,
+    });
+    this.#ioctl("KVM_SET_USER_MEMORY_REGION", bytes, { slot, address: `0x${region.guestAddress.toString(16)}` });
+  }
+
+  createIrqchip(): void {
+    this.#ioctl("KVM_CREATE_IRQCHIP", 0, {});
+  }
+
+  /** From now on a signal of the eventfd raises the GSI inside the kernel. */
+  assignIrqFd(irqfd: IrqFd): void {
+    this.#irqfd(irqfd, irqfd.resampleFd === undefined ? 0 : KVM_IRQFD_FLAG_RESAMPLE);
+  }
+
+  /** Undoes assignIrqFd; nothing happens when it was not assigned. */
+  deassignIrqFd(irqfd: IrqFd): void {
+    this.#irqfd(irqfd, KVM_IRQFD_FLAG_DEASSIGN);
+  }
+
+  #irqfd({ fd, gsi, resampleFd }: IrqFd, flags: number): void {
+    this.#ioctl("KVM_IRQFD", kvm_irqfd.encode({ fd, gsi, flags, resamplefd: resampleFd ?? 0 }), { fd, gsi });
+  }
+
+  assignIoEventFd(event: IoEventFd): void {
+    this.#ioeventfd(event, 0);
+  }
+
+  deassignIoEventFd(event: IoEventFd): void {
+    this.#ioeventfd(event, KVM_IOEVENTFD_FLAG_DEASSIGN);
+  }
+
+  #ioeventfd(event: IoEventFd, extra: number): void {
+    const match = event.match === undefined ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH;
+    const bytes = kvm_ioeventfd.encode({
+      datamatch: event.match ?? 0n,
+      addr: event.address,
+      len: event.length,
+      fd: event.fd,
+      flags: extra | match | (event.port ? KVM_IOEVENTFD_FLAG_PIO : 0),
+    });
+    this.#ioctl("KVM_IOEVENTFD", bytes, { fd: event.fd, address: `0x${event.address.toString(16)}` });
+  }
+
+  /** Whether this VM can have a device of `type` (KVM_DEV_TYPE_*). */
+  supportsDevice(type: number): boolean {
+    const bytes = kvm_create_device.encode({ type, flags: KVM_CREATE_DEVICE_TEST });
+    return this.host.ioctl(this.fd, kvmRequests(this.host.arch).KVM_CREATE_DEVICE, bytes) >= 0;
+  }
+
+  createDevice(type: number): KvmDevice {
+    const bytes = kvm_create_device.encode({ type });
+    this.#ioctl("KVM_CREATE_DEVICE", bytes, { type });
+    return new KvmDevice(this.host, kvm_create_device.decode(bytes).fd, type);
+  }
+
+  createVcpu(id: number): KvmVcpu {
+    return KvmVcpu.adopt(this.system, this.#ioctl("KVM_CREATE_VCPU", id, { id }), id);
+  }
+
+  close(): void {
+    this.host.close(this.fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #ioctl(
+    request: keyof ReturnType<typeof kvmRequests>,
+    arg: number | Uint8Array,
+    details: Record<string, unknown>,
+  ): number {
+    return check(this.host.ioctl(this.fd, kvmRequests(this.host.arch)[request], arg), request, details);
+  }
+}

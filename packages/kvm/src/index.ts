@@ -1,0 +1,7 @@
+// The KVM ABI: numbers and structs, and a typed client that works on any Host.
+export { type DeviceAttribute, KvmDevice } from "./client/device.ts";
+export { type KvmOpenOptions, KvmSystem } from "./client/system.ts";
+export { KvmVcpu, type MmioExit, type PortExit } from "./client/vcpu.ts";
+export { type IoEventFd, type IrqFd, KvmVm, type MemoryRegion } from "./client/vm.ts";
+export { KvmError } from "./error.ts";
+export * from "./uapi.ts";

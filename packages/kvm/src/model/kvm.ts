@@ -1,0 +1,86 @@
+// The modelled /dev/kvm: versions, capabilities, VMs, and the hooks through which other packages add device types and
+// VM requests (the KVM-VFIO device, sPAPR TCE tables).
+// Source: virt/kvm/kvm_main.c (kvm_dev_ioctl). Limit: VMs have no vCPUs; the software CPU runs guests by itself.
+
+import { EINVAL, ENOTTY, type StructValue } from "@minivmm/host";
+import type { FileOps, IoctlCall, ModelKernel } from "@minivmm/host/model";
+import { KVM_API_VERSION, type kvm_enable_cap, kvmRequests } from "../uapi.ts";
+import { baseCapabilities } from "./capabilities.ts";
+import type { KvmDeviceType } from "./device.ts";
+import { ModelVm } from "./vm.ts";
+
+/** Answers a VM request that this package does not know. */
+export type VmIoctl = (vm: ModelVm, call: IoctlCall) => number;
+/** Answers KVM_ENABLE_CAP for one capability: 0 or -errno. */
+export type CapabilityEnabler = (vm: ModelVm, request: StructValue<typeof kvm_enable_cap>) => number;
+
+/** Machine types that KVM_CREATE_VM takes: x86 has the default only, powerpc also HV (1) and PR (2). */
+const VM_TYPES: Record<ModelKernel["arch"], readonly number[]> = { x86_64: [0], ppc64le: [0, 1] };
+
+export class ModelKvm {
+  readonly kernel: ModelKernel;
+  readonly capabilities: Map<number, number>;
+  readonly deviceTypes = new Map<number, KvmDeviceType>();
+  readonly vmIoctls = new Map<number, VmIoctl>();
+  readonly enablers = new Map<number, CapabilityEnabler>();
+  readonly #vms = new Set<ModelVm>();
+  readonly #node: { remove(): void };
+
+  /** Adds /dev/kvm to the kernel. */
+  constructor(kernel: ModelKernel) {
+    this.kernel = kernel;
+    this.capabilities = baseCapabilities(kernel);
+    this.#node = kernel.registerNode("/dev/kvm", () => this.#systemFile(), 0o666);
+  }
+
+  /** VMs that something still refers to. */
+  get vms(): ReadonlySet<ModelVm> {
+    return this.#vms;
+  }
+
+  capability(id: number): number {
+    return this.capabilities.get(id) ?? 0;
+  }
+
+  enableCap(vm: ModelVm, request: StructValue<typeof kvm_enable_cap>): number {
+    if (request.flags !== 0) return -EINVAL;
+    return this.enablers.get(request.cap)?.(vm, request) ?? -EINVAL;
+  }
+
+  released(vm: ModelVm): void {
+    this.#vms.delete(vm);
+  }
+
+  /** Takes /dev/kvm away; open descriptors go on. */
+  close(): void {
+    this.#node.remove();
+  }
+
+  #systemFile(): FileOps {
+    const requests = kvmRequests(this.kernel.arch);
+    return {
+      kind: "kvm",
+      ioctl: (call) => {
+        switch (call.request) {
+          case requests.KVM_GET_API_VERSION:
+            return call.arg.number === 0 ? KVM_API_VERSION : -EINVAL;
+          case requests.KVM_CREATE_VM:
+            return this.#createVm(call);
+          case requests.KVM_CHECK_EXTENSION:
+            return this.capability(call.arg.number);
+          case requests.KVM_GET_VCPU_MMAP_SIZE:
+            return call.arg.number === 0 ? this.kernel.pageSize : -EINVAL;
+          default:
+            return -ENOTTY;
+        }
+      },
+    };
+  }
+
+  #createVm(call: IoctlCall): number {
+    if (!VM_TYPES[this.kernel.arch].includes(call.arg.number)) return -EINVAL;
+    const vm = new ModelVm(this, call.process);
+    this.#vms.add(vm);
+    return call.process.install(vm.file);
+  }
+}

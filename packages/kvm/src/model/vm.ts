@@ -1,0 +1,90 @@
+// A VM of the modelled kernel: what its descriptor answers, and the counts that devices keep on it.
+// Source: virt/kvm/kvm_main.c (kvm_vm_ioctl), arch/x86/kvm/x86.c (non-coherent DMA, assigned devices).
+// Invariants: the VM belongs to the address space that created it, others get -EIO; its parts go when the last
+// reference (descriptor or in-kernel device) is put.
+
+import { EEXIST, EFAULT, EINVAL, EIO, ENOTTY, O_RDWR } from "@minivmm/host";
+import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@minivmm/host/model";
+import { kvm_enable_cap, kvm_ioeventfd, kvm_irqfd, kvm_userspace_memory_region, kvmRequests } from "../uapi.ts";
+import { createDevice } from "./device.ts";
+import { IoEventFds } from "./ioeventfd.ts";
+import { type InterruptSink, IrqFds } from "./irqfd.ts";
+import type { ModelKvm } from "./kvm.ts";
+import { MemorySlots } from "./slots.ts";
+
+const SILENT: InterruptSink = { pulse: () => undefined, level: () => undefined };
+
+export class ModelVm implements FileOps {
+  readonly kind = "kvm-vm";
+  readonly kvm: ModelKvm;
+  /** The process whose memory backs the slots. */
+  readonly process: ModelProcess;
+  readonly file: OpenFile;
+  readonly slots: MemorySlots;
+  readonly irqfds: IrqFds;
+  readonly ioeventfds: IoEventFds = new IoEventFds();
+  /** Where interrupts of irqfds go: set by whoever models the guest's interrupt controller. */
+  interrupts: InterruptSink = SILENT;
+  /** Users of DMA that does not snoop; above 0 the guest's cache control is honoured. */
+  noncoherentDmaCount = 0;
+  /** Groups of assigned devices. */
+  assignedDeviceCount = 0;
+  #irqchip = false;
+
+  constructor(kvm: ModelKvm, process: ModelProcess) {
+    this.kvm = kvm;
+    this.process = process;
+    this.slots = new MemorySlots(kvm.kernel.pageSize, kvm.kernel.arch === "x86_64");
+    this.irqfds = new IrqFds({
+      pulse: (gsi) => this.interrupts.pulse(gsi),
+      level: (gsi, high) => this.interrupts.level(gsi, high),
+    });
+    this.file = new OpenFile(this, O_RDWR);
+  }
+
+  ioctl(call: IoctlCall): number {
+    if (call.process.mm !== this.process.mm) return -EIO;
+    const requests = kvmRequests(this.kvm.kernel.arch);
+    switch (call.request) {
+      case requests.KVM_CHECK_EXTENSION:
+        return this.kvm.capability(call.arg.number);
+      case requests.KVM_CREATE_VCPU:
+        // The modelled kernel runs no guest: its KVM_CAP_MAX_VCPUS is 0, so every id is beyond the limit.
+        return -EINVAL;
+      case requests.KVM_SET_USER_MEMORY_REGION: {
+        const view = call.arg.view(kvm_userspace_memory_region.size, "r");
+        return view ? this.slots.set(kvm_userspace_memory_region.read(view, 0)) : -EFAULT;
+      }
+      case requests.KVM_IRQFD: {
+        const view = call.arg.view(kvm_irqfd.size, "r");
+        return view ? this.irqfds.set(call.process, kvm_irqfd.read(view, 0), this.#irqchip) : -EFAULT;
+      }
+      case requests.KVM_IOEVENTFD: {
+        const view = call.arg.view(kvm_ioeventfd.size, "r");
+        return view ? this.ioeventfds.set(call.process, kvm_ioeventfd.read(view, 0)) : -EFAULT;
+      }
+      case requests.KVM_CREATE_DEVICE:
+        return createDevice(call, this, this.kvm.deviceTypes);
+      case requests.KVM_ENABLE_CAP: {
+        const view = call.arg.view(kvm_enable_cap.size, "r");
+        return view ? this.kvm.enableCap(this, kvm_enable_cap.read(view, 0)) : -EFAULT;
+      }
+      case requests.KVM_CREATE_IRQCHIP:
+        return this.kvm.kernel.arch === "x86_64" ? this.#createIrqchip() : -ENOTTY;
+      default:
+        return this.kvm.vmIoctls.get(call.request)?.(this, call) ?? -ENOTTY;
+    }
+  }
+
+  #createIrqchip(): number {
+    if (this.#irqchip) return -EEXIST;
+    this.#irqchip = true;
+    return 0;
+  }
+
+  release(): void {
+    this.irqfds.close();
+    this.ioeventfds.close();
+    this.kvm.released(this);
+  }
+}
