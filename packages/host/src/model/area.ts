@@ -22,6 +22,8 @@ export interface Backing {
   /** Host physical address of the backing's first byte; -1 when it has none. */
   readonly physical: number;
   readonly file: OpenFile | null;
+  /** Whether a forked child sees the same memory instead of a copy. */
+  readonly shared: boolean;
 }
 
 export interface Area {

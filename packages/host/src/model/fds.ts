@@ -30,6 +30,11 @@ export class FdTable {
     return fd;
   }
 
+  /** Puts a file at a free number, taking over the caller's reference. */
+  set(fd: number, file: OpenFile): void {
+    this.#files[fd] = file;
+  }
+
   /** A second descriptor of the same open file. */
   dup(fd: number): number {
     const file = this.get(fd);

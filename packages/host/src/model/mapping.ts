@@ -9,7 +9,7 @@ import type { AddressSpace } from "./mm.ts";
 
 /** Maps device memory: every access goes to `device`. */
 export function mapDevice(call: MmapCall, device: DeviceMemory): Mapping | number {
-  const backing = { buffer: null, device, physical: device.physical ?? -1, file: call.file.get() };
+  const backing = { buffer: null, device, physical: device.physical ?? -1, file: call.file.get(), shared: true };
   const address = call.process.mm.mapBacking(call, backing, 0);
   if (address < 0) {
     call.file.put();
@@ -25,7 +25,7 @@ export function mapDevice(call: MmapCall, device: DeviceMemory): Mapping | numbe
 export function mapBytes(call: MmapCall, bytes: Uint8Array): Mapping | number {
   const { mm } = call.process;
   const { buffer, byteOffset } = bytes;
-  const backing = { buffer, device: null, physical: mm.hold(buffer), file: call.file.get() };
+  const backing = { buffer, device: null, physical: mm.hold(buffer), file: call.file.get(), shared: true };
   const address = mm.mapBacking(call, backing, byteOffset);
   if (address < 0) {
     call.file.put();

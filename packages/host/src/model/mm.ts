@@ -3,7 +3,7 @@
 // translation never faults pages in. Sources: mm/mmap.c, mm/mprotect.c, mm/util.c (account_locked_vm).
 // Invariants: areas are page aligned and disjoint; a buffer that was entered keeps its address while any of it is mapped.
 
-import { MAP_FIXED, PROT_READ, PROT_WRITE } from "../constants.ts";
+import { MAP_FIXED, MAP_SHARED, PROT_READ, PROT_WRITE } from "../constants.ts";
 import { EEXIST, EINVAL, ENOMEM } from "../errno.ts";
 import { type Area, type Backing, cut, firstEndingAfter } from "./area.ts";
 import { capacityOf, type PhysicalMemory } from "./physical.ts";
@@ -28,7 +28,7 @@ export interface AddressSpaceOptions {
 export interface MapOptions {
   length: number;
   prot: number;
-  /** MAP_FIXED and MAP_HUGETLB matter here. */
+  /** MAP_FIXED, MAP_SHARED and MAP_HUGETLB matter here. */
   flags?: number;
   address?: number;
 }
@@ -69,7 +69,8 @@ export class AddressSpace {
     } catch {
       return -ENOMEM;
     }
-    const address = this.mapBacking({ ...options, length }, this.#memoryBacking(buffer), 0, pageSize);
+    const backing = this.#memoryBacking(buffer, ((options.flags ?? 0) & MAP_SHARED) !== 0);
+    const address = this.mapBacking({ ...options, length }, backing, 0, pageSize);
     if (address >= 0) this.#addressOf.set(buffer, address);
     return address;
   }
@@ -79,7 +80,7 @@ export class AddressSpace {
     const known = this.#addressOf.get(buffer);
     if (known !== undefined && (this.areaAt(known)?.backing.buffer === buffer || this.#isMapped(buffer))) return known;
     const length = roundUp(Math.max(capacityOf(buffer), 1), this.pageSize);
-    const address = this.mapBacking({ length, prot: PROT_READ | PROT_WRITE }, this.#memoryBacking(buffer), 0);
+    const address = this.mapBacking({ length, prot: PROT_READ | PROT_WRITE }, this.#memoryBacking(buffer, false), 0);
     if (address >= 0) this.#addressOf.set(buffer, address);
     return address;
   }
@@ -203,8 +204,8 @@ export class AddressSpace {
     this.#held.clear();
   }
 
-  #memoryBacking(buffer: ArrayBufferLike): Backing {
-    return { buffer, device: null, physical: this.hold(buffer), file: null };
+  #memoryBacking(buffer: ArrayBufferLike, shared: boolean): Backing {
+    return { buffer, device: null, physical: this.hold(buffer), file: null, shared };
   }
 
   #isMapped(buffer: ArrayBufferLike): boolean {

@@ -12,10 +12,12 @@ import { UserArg } from "./arg.ts";
 import { EventFd } from "./eventfd.ts";
 import { FdTable } from "./fds.ts";
 import { type IoctlCall, OpenFile } from "./file.ts";
+import { copyAreas, copyDescriptors } from "./fork.ts";
 import type { ModelKernel } from "./kernel.ts";
 import { refusal } from "./kernel-error.ts";
 import { ModelMapping } from "./mapping.ts";
 import { AddressSpace } from "./mm.ts";
+import { procFile } from "./proc.ts";
 
 export interface SpawnOptions {
   /** RLIMIT_MEMLOCK in bytes, soft and hard. Default Infinity. */
@@ -68,6 +70,20 @@ export class ModelProcess implements Host {
   /** Whether the process has a capability: has("SYS_RAWIO"). */
   has(capability: string): boolean {
     return this.#capabilities.has(bareName(capability));
+  }
+
+  /** Gives up a capability for good, as capset(2) can. */
+  drop(capability: string): void {
+    this.#capabilities.delete(bareName(capability));
+  }
+
+  /** A child with the same open files, limits and capabilities and a copy of the address space. */
+  fork(): ModelProcess {
+    const child = new ModelProcess(this.kernel, { root: this.root, capabilities: this.#capabilities });
+    for (const which of ["memlock", "nofile"] as const) child.rlimits[which] = this.getrlimit(which);
+    copyDescriptors(this.fds, child.fds);
+    copyAreas(this.mm, child.mm);
+    return child;
   }
 
   fileOf(fd: number): OpenFile | undefined {
@@ -240,7 +256,7 @@ export class ModelProcess implements Host {
   }
 
   readFile(path: string): Uint8Array | number {
-    return this.kernel.sysfs.readFile(path);
+    return procFile(this, path) ?? this.kernel.sysfs.readFile(path);
   }
 
   writeFile(path: string, data: Uint8Array | string): number {
