@@ -1,0 +1,141 @@
+// What a caller asks for, and its validation: createVm takes a VmConfig and works on a ResolvedConfig, in which every
+// default is filled in and every value has been checked. Mistakes throw VmmError with a USAGE_ code.
+import { readFileSync } from "node:fs";
+import type { PciDevice } from "@minivmm/pci";
+import type { ConsoleBackend } from "./console.ts";
+import { hex, VmmError } from "./errors.ts";
+
+/** A whole function of the host given to the guest through VFIO. */
+export interface VfioPciConfig {
+  readonly driver: "vfio-pci";
+  /** PCI address on the host, "0001:01:00.0" or without the domain. */
+  readonly host: string;
+  readonly id?: string;
+  /** PCI slot in the guest, 1 to 31. Default: the lowest free one. */
+  readonly slot?: number;
+}
+
+/** A device model plugged straight into the guest. */
+export interface EmulatedConfig {
+  readonly driver: "emulated";
+  readonly device: PciDevice;
+  readonly id?: string;
+  readonly slot?: number;
+}
+
+export type DeviceConfig = VfioPciConfig | EmulatedConfig;
+
+export interface VmConfig {
+  readonly machine: "pseries";
+  /** RAM in bytes, a multiple of 1 MiB. */
+  readonly memoryBytes: number;
+  /** An uncompressed 64-bit little-endian PowerPC ELF image: a file of this machine, or its bytes. */
+  readonly kernel: { readonly path: string } | { readonly bytes: Uint8Array };
+  readonly initrd?: Uint8Array;
+  /** Kernel command line. Default "". */
+  readonly append?: string;
+  readonly devices?: readonly DeviceConfig[];
+  readonly console: ConsoleBackend;
+  /**
+   * How guest time passes. "wall" (default): with real time. "instructions": with executed instructions, so that runs
+   * repeat exactly; an idle guest skips ahead to its next timer.
+   */
+  readonly clock?: "wall" | "instructions";
+  /** Size of the default DMA window, a power of two from 1 MiB to 2 GiB. Default 1 GiB. */
+  readonly dmaWindowBytes?: number;
+  /** Offer dynamic DMA windows. Default true. */
+  readonly ddw?: boolean;
+}
+
+export interface ResolvedConfig {
+  readonly memoryBytes: number;
+  readonly kernelName: string;
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly append: string;
+  readonly devices: readonly DeviceConfig[];
+  readonly console: ConsoleBackend;
+  readonly clock: "wall" | "instructions";
+  readonly dmaWindowBytes: number;
+  readonly ddw: boolean;
+}
+
+const MIB = 0x10_0000;
+const APPEND_MAX = 2048;
+const DEFAULT_DMA_WINDOW = 0x4000_0000;
+const HOST_ADDRESS = /^([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
+
+function usage(message: string, hint: string, details: Record<string, unknown> = {}): VmmError {
+  return new VmmError(message, { code: "USAGE_CONFIG", hint, details });
+}
+
+/** Checks a configuration and fills in defaults. Throws VmmError USAGE_*. */
+export function resolveConfig(config: VmConfig): ResolvedConfig {
+  if (config.machine !== "pseries") {
+    throw usage(`unknown machine "${String(config.machine)}"`, 'the machine is "pseries"');
+  }
+  const { memoryBytes, append = "", dmaWindowBytes = DEFAULT_DMA_WINDOW, clock = "wall" } = config;
+  if (!Number.isSafeInteger(memoryBytes) || memoryBytes < MIB || memoryBytes % MIB !== 0) {
+    throw new VmmError(`guest memory of ${memoryBytes} bytes is not a whole number of MiB`, {
+      code: "USAGE_MEMORY_ALIGNMENT",
+      details: { memoryBytes },
+      hint: "give memory in whole MiB, for example 512",
+    });
+  }
+  if (append.length > APPEND_MAX || append.includes("\0")) {
+    throw usage(`the kernel command line has ${append.length} characters`, `at most ${APPEND_MAX}, and no NUL`);
+  }
+  const windowLog = Math.log2(dmaWindowBytes);
+  if (!Number.isInteger(windowLog) || windowLog < 20 || windowLog > 31) {
+    throw usage(`a default DMA window of ${hex(dmaWindowBytes)} bytes`, "a power of two from 1 MiB to 2 GiB");
+  }
+  if (clock !== "wall" && clock !== "instructions") {
+    throw usage(`unknown clock "${String(clock)}"`, 'the clock is "wall" or "instructions"');
+  }
+  return {
+    memoryBytes,
+    ...readKernel(config),
+    initrd: config.initrd,
+    append,
+    devices: checkDevices(config.devices ?? []),
+    console: config.console,
+    clock,
+    dmaWindowBytes,
+    ddw: config.ddw ?? true,
+  };
+}
+
+function readKernel({ kernel }: VmConfig): { kernelName: string; kernel: Uint8Array } {
+  if ("bytes" in kernel) return { kernelName: "kernel", kernel: kernel.bytes };
+  try {
+    return { kernelName: kernel.path, kernel: readFileSync(kernel.path) };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new VmmError(`cannot read the kernel ${kernel.path}: ${why}`, {
+      code: "USAGE_KERNEL_UNREADABLE",
+      details: { path: kernel.path },
+      hint: "give the path of an uncompressed kernel (vmlinux)",
+      cause,
+    });
+  }
+}
+
+function checkDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[] {
+  const seen = new Set<string>();
+  return devices.map((device) => {
+    if (device.driver === "emulated") return device;
+    if (device.driver !== "vfio-pci") {
+      throw usage(`unknown device driver "${String((device as DeviceConfig).driver)}"`, "known: vfio-pci, emulated");
+    }
+    if (!HOST_ADDRESS.test(device.host)) {
+      throw usage(
+        `"${device.host}" is not a PCI address`,
+        "write domain:bus:device.function, for example 0001:01:00.0",
+      );
+    }
+    const host = (device.host.length < 12 ? `0000:${device.host}` : device.host).toLowerCase();
+    if (seen.has(host)) throw usage(`device ${host} is given twice`, "a function can be passed through once");
+    seen.add(host);
+    return { ...device, host };
+  });
+}

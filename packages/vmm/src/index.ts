@@ -1,0 +1,6 @@
+// The face of @minivmm/vmm: make a VM, run it, read what it did. Boot formats are in "@minivmm/vmm/boot".
+export type { DeviceConfig, EmulatedConfig, VfioPciConfig, VmConfig } from "./config.ts";
+export type { ConsoleBackend } from "./console.ts";
+export { VmmError, type VmmErrorCode } from "./errors.ts";
+export type { DmaSummary, TceCallSummary, TimelineMark, VmSummary } from "./summary.ts";
+export { createVm, type Vm, type VmExit } from "./vm.ts";

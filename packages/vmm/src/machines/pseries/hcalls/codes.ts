@@ -1,0 +1,32 @@
+// Return codes and tokens of PAPR hypercalls, under their PAPR names. Source: PAPR 2.7 chapter 14.
+export const H_SUCCESS = 0;
+export const H_HARDWARE = -1;
+export const H_FUNCTION = -2;
+export const H_PARAMETER = -4;
+export const H_P2 = -55;
+export const H_P3 = -56;
+export const H_P4 = -57;
+export const H_UNSUPPORTED_FLAG_START = -256;
+
+export const H_GET_TCE = 0x1c;
+export const H_PUT_TCE = 0x20;
+export const H_LOGICAL_CI_LOAD = 0x3c;
+export const H_LOGICAL_CI_STORE = 0x40;
+export const H_LOGICAL_CACHE_LOAD = 0x44;
+export const H_LOGICAL_CACHE_STORE = 0x48;
+export const H_GET_TERM_CHAR = 0x54;
+export const H_PUT_TERM_CHAR = 0x58;
+export const H_EOI = 0x64;
+export const H_CPPR = 0x68;
+export const H_IPI = 0x6c;
+export const H_IPOLL = 0x70;
+export const H_XIRR = 0x74;
+export const H_REGISTER_VPA = 0xdc;
+export const H_CEDE = 0xe0;
+export const H_CONFER = 0xe4;
+export const H_PROD = 0xe8;
+export const H_STUFF_TCE = 0x138;
+export const H_PUT_TCE_INDIRECT = 0x13c;
+export const H_GET_CPU_CHARACTERISTICS = 0x1c8;
+export const H_SET_MODE = 0x31c;
+export const H_REGISTER_PROC_TBL = 0x37c;

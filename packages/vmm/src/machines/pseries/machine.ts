@@ -1,0 +1,114 @@
+// The machine pseries: a paravirtual POWER guest's platform, put together from its parts. The machine answers
+// hypercalls, RTAS calls and accesses outside RAM; who runs the CPU (an accelerator) brings them here.
+// Source: PAPR 2.7; QEMU 7.2 hw/ppc/spapr.c for the choice of what exists.
+// Invariant: nothing that a guest does throws here or reaches memory other than the guest's own RAM.
+import type { GuestMemory } from "@minivmm/host";
+import type { ConsolePort } from "../../console.ts";
+import type { Timeline } from "../../summary.ts";
+import { DmaWindows } from "./ddw.ts";
+import { registerConsoleHcalls } from "./hcalls/console.ts";
+import { type HcallCpu, registerCpuHcalls } from "./hcalls/cpu.ts";
+import { registerLogicalCiHcalls } from "./hcalls/logical-ci.ts";
+import { HcallTable } from "./hcalls/table.ts";
+import { registerTceHcalls } from "./hcalls/tce.ts";
+import { registerXicsHcalls } from "./hcalls/xics.ts";
+import { TceTables } from "./iommu.ts";
+import { IRQ_EPOW, rtasEntry } from "./memory-map.ts";
+import { MsiAllocator } from "./msi-allocator.ts";
+import { Phb } from "./phb.ts";
+import { registerDdw } from "./rtas/ddw.ts";
+import { registerMsi } from "./rtas/msi.ts";
+import { registerPciConfig } from "./rtas/pci-config.ts";
+import { registerPlatform } from "./rtas/platform.ts";
+import { RtasTable } from "./rtas/table.ts";
+import { registerXics } from "./rtas/xics.ts";
+import { Vty } from "./vty.ts";
+import { Xics } from "./xics.ts";
+
+export interface PseriesCpu extends HcallCpu {
+  setExternalInterrupt(level: boolean): void;
+}
+
+export interface PseriesOptions {
+  readonly ram: GuestMemory;
+  readonly cpu: PseriesCpu;
+  readonly console: ConsolePort;
+  readonly timeline: Timeline;
+  /** Milliseconds since 1970, for the guest's clock. */
+  readonly timeOfDay: () => number;
+  readonly dmaWindowBytes: number;
+  readonly ddw: boolean;
+}
+
+export type StopRequest = "power-off" | "reset";
+
+export class PseriesMachine {
+  readonly ram: GuestMemory;
+  readonly rtasEntry: number;
+  readonly xics = new Xics();
+  readonly phb: Phb;
+  readonly tables = new TceTables();
+  readonly windows: DmaWindows;
+  readonly hcalls = new HcallTable();
+  readonly rtas: RtasTable;
+  /** Set when the guest asked for the end of the run. */
+  stopRequest: StopRequest | undefined;
+  readonly ddw: boolean;
+
+  constructor(options: PseriesOptions) {
+    const { ram, cpu, console, timeline } = options;
+    this.ram = ram;
+    this.ddw = options.ddw;
+    this.rtasEntry = rtasEntry(ram.size);
+    this.phb = new Phb(this.xics);
+    this.windows = new DmaWindows(this.tables, options.dmaWindowBytes);
+    this.rtas = new RtasTable(ram);
+    this.xics.onLine = (level) => cpu.setExternalInterrupt(level);
+    this.xics.claim(IRQ_EPOW, "edge", "epow");
+    console.onFirstOutput = () => timeline.mark("first console output");
+
+    registerConsoleHcalls(this.hcalls, new Vty(console, this.xics));
+    registerCpuHcalls(this.hcalls, cpu, ram);
+    registerXicsHcalls(this.hcalls, this.xics, this.phb);
+    registerTceHcalls(this.hcalls, this.tables, ram);
+    registerLogicalCiHcalls(this.hcalls, ram, this.phb);
+
+    registerPlatform(
+      this.rtas,
+      {
+        timeOfDay: options.timeOfDay,
+        powerOff: () => this.stop("power-off", timeline),
+        reboot: () => this.stop("reset", timeline),
+      },
+      ram,
+    );
+    registerPciConfig(this.rtas, this.phb);
+    registerMsi(this.rtas, this.phb, new MsiAllocator(this.xics));
+    registerXics(this.rtas, this.xics);
+    if (options.ddw) registerDdw(this.rtas, this.phb, this.windows);
+  }
+
+  /** A load outside RAM. Addresses where nothing is read as ones. */
+  mmioRead(address: number, size: 1 | 2 | 4 | 8, out: Uint32Array): void {
+    if (this.phb.read(address, size, out)) return;
+    this.strayAccesses++;
+    out[0] = size >= 4 ? 0xffffffff : 2 ** (size * 8) - 1;
+    out[1] = size === 8 ? 0xffffffff : 0;
+  }
+
+  mmioWrite(address: number, size: 1 | 2 | 4 | 8, lo: number, hi: number): void {
+    if (!this.phb.write(address, size, lo, hi)) this.strayAccesses++;
+  }
+
+  /** Accesses outside RAM and outside every window. */
+  strayAccesses = 0;
+
+  close(): void {
+    this.phb.close();
+  }
+
+  private stop(request: StopRequest, timeline: Timeline): void {
+    this.stopRequest ??= request;
+    timeline.mark(request === "power-off" ? "power off" : "reset");
+  }
+}

@@ -1,0 +1,43 @@
+// What a PCI host bridge needs of a function plugged into it, whether the function is emulated or passed through.
+// Invariants: no call throws for anything a guest chose; reads answer ones where nothing is; the endpoint owns its
+// configuration registers, the bridge owns the windows that they are decoded in.
+import type { BarDescription } from "@minivmm/pci";
+
+export type { BarDescription } from "@minivmm/pci";
+
+/** Interrupts out of the function. */
+export interface EndpointWires {
+  /** Level of the INTx pin. */
+  intx(level: boolean): void;
+  /** A message: a write of `data` to a bus address. */
+  message(addressHi: number, addressLo: number, data: number): void;
+}
+
+export interface PciEndpoint {
+  /** The user's id of the device, for summary and messages. */
+  readonly name: string;
+  readonly configSize: number;
+  readonly bars: readonly BarDescription[];
+  /** 0 none, 1..4 INTA..INTD. */
+  readonly interruptPin: number;
+  /** Vectors that the MSI capability offers, 0 without one. */
+  readonly msiVectors: number;
+  /** Vectors that the MSI-X table holds, 0 without one. */
+  readonly msixVectors: number;
+
+  /** Called once, before the guest runs. */
+  connect(wires: EndpointWires): void;
+  /** Offset and width are aligned and inside configSize. */
+  readConfig(offset: number, width: 1 | 2 | 4): number;
+  writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;
+  /** Bus address that the guest programmed into a BAR, -1 while COMMAND keeps it from being decoded. */
+  barAddress(bar: BarDescription): number;
+  /** `out[0]` low half, `out[1]` high half. */
+  readBar(index: number, offset: number, width: 1 | 2 | 4 | 8, out: Uint32Array): void;
+  writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void;
+  /** Firmware programs messages: vector i sends `firstData + i` to the address. Count 0 clears. */
+  programMessages(kind: "msi" | "msix", addressHi: number, addressLo: number, firstData: number, count: number): void;
+  /** The guest ended the interrupt that this function's pin raised. */
+  intxEnded(): void;
+  close(): void;
+}

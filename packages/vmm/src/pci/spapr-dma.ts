@@ -1,0 +1,184 @@
+// Applies the guest's DMA windows and TCEs to a VFIO container of the sPAPR kind: windows become host windows, entries
+// become MAP_DMA and UNMAP_DMA requests on the guest's RAM.
+// Source: QEMU 7.2 hw/vfio/common.c and spapr.c: host page choice, levels, READ always given, one retry after EBUSY.
+// Invariants: nothing here throws at the guest: failures are counted and the first few kept in words; only guest RAM
+// is ever mapped; the path of an entry allocates nothing.
+import { EBUSY, type GuestMemory } from "@minivmm/host";
+import { TCE_PERMISSIONS, TCE_WRITE, type TceListener, type TceTable } from "../machines/pseries/iommu.ts";
+import type { DmaSummary } from "../summary.ts";
+
+const MAP_READ = 1;
+const MAP_WRITE = 2;
+const MESSAGES_MAX = 8;
+
+/** What is asked of the container; SpaprContainer of @minivmm/spapr-iommu answers it. */
+export interface SpaprDmaTarget {
+  createWindow(request: { pageShift: number; windowSize: bigint; levels: number }): bigint;
+  removeWindow(start: bigint): void;
+  mapDma(iovaHi: number, iovaLo: number, vaddrHi: number, vaddrLo: number, size: number, flags: number): number;
+  unmapDma(iovaHi: number, iovaLo: number, size: number): number;
+}
+
+export interface SpaprDmaOptions {
+  readonly target: SpaprDmaTarget;
+  readonly ram: GuestMemory;
+  /** User address of guest physical 0. */
+  readonly ramAddress: bigint;
+  /** IOMMU page sizes that the host supports, one bit each. 0: the container makes no windows (v1). */
+  readonly pgsizes: bigint;
+  readonly maxLevels: number;
+  readonly hostPageSize: number;
+  readonly counters: DmaSummary;
+}
+
+export class SpaprDma implements TceListener {
+  private readonly options: SpaprDmaOptions;
+  private readonly target: SpaprDmaTarget;
+  private readonly ram: GuestMemory;
+  private readonly counters: DmaSummary;
+  private readonly ramHi: number;
+  private readonly ramLo: number;
+  private readonly live = new Set<TceTable>();
+
+  constructor(options: SpaprDmaOptions) {
+    this.options = options;
+    this.target = options.target;
+    this.ram = options.ram;
+    this.counters = options.counters;
+    this.ramHi = Number(options.ramAddress >> 32n);
+    this.ramLo = Number(options.ramAddress & 0xffffffffn);
+  }
+
+  windowAdded(table: TceTable): void {
+    if (this.options.pgsizes !== 0n && !this.createWindow(table)) return;
+    this.live.add(table);
+    for (let index = 0; index < table.entries; index++) {
+      if ((table.words[index * 2]! & TCE_PERMISSIONS) !== 0) this.entryChanged(table, index, 0);
+    }
+  }
+
+  windowRemoved(table: TceTable): void {
+    if (!this.live.delete(table)) return;
+    if (this.options.pgsizes === 0n) {
+      for (let index = 0; index < table.entries; index++) {
+        if ((table.words[index * 2]! & TCE_PERMISSIONS) !== 0) this.unmap(table, index);
+      }
+      return;
+    }
+    const start = (BigInt(table.busHi) << 32n) | BigInt(table.busLo);
+    try {
+      this.target.removeWindow(start);
+      this.counters.windowsRemoved++;
+    } catch (error) {
+      this.windowError(`remove window at ${start.toString(16)}`, error);
+    }
+  }
+
+  entryChanged(table: TceTable, index: number, oldPermissions: number): void {
+    if (!this.live.has(table)) return;
+    const low = table.words[index * 2]!;
+    const high = table.words[index * 2 + 1]!;
+    if ((low & TCE_PERMISSIONS) === 0) {
+      this.unmap(table, index);
+      return;
+    }
+    const { pageBytes } = table;
+    const entry = high < 0x20_0000 ? high * 0x1_0000_0000 + low : Number.MAX_SAFE_INTEGER;
+    const gpa = entry - (entry % pageBytes);
+    if (!this.ram.contains(gpa, pageBytes)) {
+      this.counters.notRam++;
+      if (oldPermissions !== 0) this.unmap(table, index);
+      return;
+    }
+    const flags = (low & TCE_WRITE) !== 0 ? MAP_READ | MAP_WRITE : MAP_READ;
+    let result = this.map(table, index, gpa, flags);
+    if (result === -EBUSY) {
+      this.unmap(table, index);
+      result = this.map(table, index, gpa, flags);
+    }
+    // A positive result means "not mapped" too: the kernel's parameter check answers 1.
+    if (result === 0) return;
+    this.counters.mapErrors++;
+    this.say(`MAP_DMA of bus page ${index} (window ${table.liobn.toString(16)}) gave ${result}`);
+  }
+
+  private map(table: TceTable, index: number, gpa: number, flags: number): number {
+    this.counters.mapCalls++;
+    const io = table.busLo + table.offsetOf(index);
+    const va = this.ramLo + gpa;
+    return this.target.mapDma(
+      table.busHi + Math.floor(io / 0x1_0000_0000),
+      io % 0x1_0000_0000,
+      this.ramHi + Math.floor(va / 0x1_0000_0000),
+      va % 0x1_0000_0000,
+      table.pageBytes,
+      flags,
+    );
+  }
+
+  private unmap(table: TceTable, index: number): void {
+    this.counters.unmapCalls++;
+    const io = table.busLo + table.offsetOf(index);
+    const iovaHi = table.busHi + Math.floor(io / 0x1_0000_0000);
+    const result = this.target.unmapDma(iovaHi, io % 0x1_0000_0000, table.pageBytes);
+    if (result === 0) return;
+    this.counters.unmapErrors++;
+    this.say(`UNMAP_DMA of bus page ${index} (window ${table.liobn.toString(16)}) gave ${result}`);
+  }
+
+  private createWindow(table: TceTable): boolean {
+    const pageShift = this.hostPageShift(table.pageShift);
+    const where = `window ${table.liobn.toString(16)} (${table.entries} pages of ${table.pageBytes} bytes)`;
+    if (pageShift < 0) {
+      this.windowError(where, `the host's IOMMU has no page size of ${table.pageBytes} bytes or less`);
+      return false;
+    }
+    const windowSize = BigInt(table.entries) << BigInt(table.pageShift);
+    const wanted = (BigInt(table.busHi) << 32n) | BigInt(table.busLo);
+    try {
+      const start = this.createWithLevels(pageShift, windowSize);
+      if (start === wanted) {
+        this.counters.windowsCreated++;
+        return true;
+      }
+      this.target.removeWindow(start);
+      this.windowError(where, `the host put it at ${start.toString(16)}, the guest needs it at ${wanted.toString(16)}`);
+    } catch (error) {
+      this.windowError(where, error);
+    }
+    return false;
+  }
+
+  /** Fewest levels first, more when the host refuses. Throws the last refusal. */
+  private createWithLevels(pageShift: number, windowSize: bigint): bigint {
+    const pageLog = Math.log2(this.options.hostPageSize);
+    const entriesLog = Math.log2(Number(windowSize)) - pageShift;
+    const least = Math.max(1, Math.ceil(entriesLog / (pageLog + 8)));
+    const most = Math.max(least, this.options.maxLevels);
+    for (let levels = least; ; levels++) {
+      try {
+        return this.target.createWindow({ pageShift, windowSize, levels });
+      } catch (error) {
+        if (levels >= most) throw error;
+      }
+    }
+  }
+
+  /** Largest page that the host supports, not larger than the guest's and than the pages backing RAM. */
+  private hostPageShift(guestShift: number): number {
+    const limit = Math.min(guestShift, Math.log2(this.options.hostPageSize));
+    for (let shift = limit; shift >= 12; shift--) {
+      if ((this.options.pgsizes & (1n << BigInt(shift))) !== 0n) return shift;
+    }
+    return -1;
+  }
+
+  private windowError(what: string, error: unknown): void {
+    this.counters.windowErrors++;
+    this.say(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  private say(message: string): void {
+    if (this.counters.messages.length < MESSAGES_MAX) this.counters.messages.push(message);
+  }
+}

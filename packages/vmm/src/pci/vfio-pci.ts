@@ -1,0 +1,158 @@
+// A function of the host passed through to the guest: registers behind BARs are the device's own, configuration space
+// is the device's except for what ShadowFunction keeps, interrupts come by eventfd.
+// Source: QEMU 7.2 hw/vfio/pci.c: every configuration write goes to the device first and then to the guest's copy.
+// Invariant: nothing that the guest writes throws; what the host refuses is kept in `problems`.
+import type { Host } from "@minivmm/host";
+import { type BarDescription, PCI_INTERRUPT_PIN } from "@minivmm/pci";
+import type { VfioDevice } from "@minivmm/vfio-core";
+import { VmmError } from "../errors.ts";
+import { decodedBarAddress } from "./emulated.ts";
+import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
+import { programMessages } from "./messages.ts";
+import { type HostFunction, ShadowFunction } from "./shadow-function.ts";
+import { VfioIrqs } from "./vfio-irqs.ts";
+
+export const VFIO_PCI_CONFIG_REGION_INDEX = 7;
+const PROBLEMS_MAX = 8;
+
+export class VfioPciEndpoint implements PciEndpoint {
+  readonly name: string;
+  readonly configSize: 256 | 4096;
+  /** What the host refused while the guest ran, in words, the first few. */
+  readonly problems: string[] = [];
+  private readonly device: VfioDevice;
+  private readonly host: Host;
+  private readonly shadow: ShadowFunction;
+  private irqs: VfioIrqs | undefined;
+
+  /** `device` has been opened by a VfioSession, which also closes it. Throws VmmError PASSTHROUGH for what is no PCI function. */
+  constructor(name: string, host: Host, device: VfioDevice) {
+    this.name = name;
+    this.host = host;
+    this.device = device;
+    const configBytes = device.region(VFIO_PCI_CONFIG_REGION_INDEX).size;
+    if (configBytes < 256) {
+      throw new VmmError(`device ${name}: its configuration space has ${configBytes} bytes, so it is no PCI function`, {
+        code: "PASSTHROUGH",
+        details: { configBytes },
+      });
+    }
+    this.configSize = configBytes >= 4096 ? 4096 : 256;
+    const hostFunction: HostFunction = {
+      configSize: this.configSize,
+      readConfig: (offset, width) => device.readConfig(offset, width),
+      barSize: (index) => Number(device.region(index).size),
+    };
+    this.shadow = new ShadowFunction(hostFunction);
+  }
+
+  get bars(): readonly BarDescription[] {
+    return this.shadow.bars;
+  }
+
+  get interruptPin(): number {
+    return this.shadow.config.read(PCI_INTERRUPT_PIN, 1);
+  }
+
+  get msiVectors(): number {
+    return this.shadow.msi?.vectors ?? 0;
+  }
+
+  get msixVectors(): number {
+    return this.shadow.msix?.vectors ?? 0;
+  }
+
+  connect(wires: EndpointWires): void {
+    this.shadow.irq = { intx: () => {}, msi: (_vector, hi, lo, data) => wires.message(hi, lo, data) };
+    this.irqs = new VfioIrqs(this.host, this.device, this.shadow, {
+      intx: (level) => wires.intx(level),
+      problem: (message) => this.problem(message),
+    });
+    this.irqs.sync();
+  }
+
+  readConfig(offset: number, width: 1 | 2 | 4): number {
+    const { emulated, config } = this.shadow;
+    let ours = 0;
+    for (let i = 0; i < width; i++) ours += emulated[offset + i]!;
+    if (ours === width) return config.read(offset, width);
+    let value = this.attempt(`read configuration at ${offset}`, 0xffffffff, () =>
+      this.device.readConfig(offset, width),
+    );
+    for (let i = 0; i < width && ours > 0; i++) {
+      if (emulated[offset + i] === 0) continue;
+      const byte = config.bytes[offset + i]!;
+      value = ((value & ~(0xff << (i * 8))) | (byte << (i * 8))) >>> 0;
+    }
+    return width === 4 ? value >>> 0 : value & (2 ** (width * 8) - 1);
+  }
+
+  writeConfig(offset: number, width: 1 | 2 | 4, value: number): void {
+    this.attempt(`write configuration at ${offset}`, undefined, () => this.device.writeConfig(offset, width, value));
+    this.shadow.config.write(offset, width, value);
+    this.irqs?.sync();
+  }
+
+  barAddress(bar: BarDescription): number {
+    return decodedBarAddress(this.shadow, bar);
+  }
+
+  readBar(index: number, offset: number, width: 1 | 2 | 4 | 8, out: Uint32Array): void {
+    const { msix } = this.shadow;
+    if (msix?.owns(index, offset)) {
+      msix.read(offset, width, out);
+      return;
+    }
+    out[0] = 0xffffffff;
+    out[1] = 0xffffffff;
+    try {
+      this.device.readRegion(index, offset, width, out);
+    } catch (error) {
+      this.failed(`read BAR ${index} at ${offset}`, error);
+    }
+  }
+
+  writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
+    const { msix } = this.shadow;
+    if (msix?.owns(index, offset)) {
+      msix.write(offset, width, lo, hi);
+      this.irqs?.sync();
+      return;
+    }
+    try {
+      this.device.writeRegion(index, offset, width, lo, hi);
+    } catch (error) {
+      this.failed(`write BAR ${index} at ${offset}`, error);
+    }
+  }
+
+  programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {
+    programMessages(this.shadow, kind, hi, lo, firstData, count);
+    this.irqs?.sync();
+  }
+
+  intxEnded(): void {
+    this.irqs?.intxEnded();
+  }
+
+  close(): void {
+    this.irqs?.disable();
+  }
+
+  private attempt<T>(what: string, otherwise: T, action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      this.failed(what, error);
+      return otherwise;
+    }
+  }
+
+  private failed(what: string, error: unknown): void {
+    this.problem(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  private problem(message: string): void {
+    if (this.problems.length < PROBLEMS_MAX) this.problems.push(message);
+  }
+}

@@ -1,0 +1,80 @@
+// What a VM did, as plain data: `vm.summary()` gives it, the command line prints it. Counting costs an addition where
+// the thing happens; everything else is computed when asked for.
+
+/** A moment of the VM's life: milliseconds since createVm, instructions retired by then. */
+export interface TimelineMark {
+  readonly name: string;
+  readonly ms: number;
+  readonly instructions: number;
+}
+
+/** TCE hypercalls by the stage that answered them. */
+export interface TceCallSummary {
+  readonly userSpace: Readonly<Record<string, number>>;
+}
+
+/** Requests to the IOMMU of the host that a passthrough container made. */
+export interface DmaSummary {
+  mapCalls: number;
+  unmapCalls: number;
+  /** Refused by the host; the guest saw success, as on QEMU. */
+  mapErrors: number;
+  unmapErrors: number;
+  /** Entries whose target is not guest RAM: nothing is mapped. */
+  notRam: number;
+  windowsCreated: number;
+  windowsRemoved: number;
+  windowErrors: number;
+  /** The first few failures in words. */
+  messages: string[];
+}
+
+export interface VmSummary {
+  readonly machine: string;
+  readonly timeline: readonly TimelineMark[];
+  readonly runMs: number;
+  /** Time in which the guest had nothing to do. */
+  readonly idleMs: number;
+  readonly instructions: number;
+  /** Million instructions per second of busy time. */
+  readonly mips: number;
+  readonly hypercalls: Readonly<Record<string, number>>;
+  readonly rtasCalls: Readonly<Record<string, number>>;
+  readonly tce: TceCallSummary;
+  readonly dma: readonly DmaSummary[];
+  readonly interrupts: Readonly<Record<string, number>>;
+  readonly exits: Readonly<Record<string, number>>;
+  readonly console: { readonly outputBytes: number; readonly inputBytes: number; readonly inputDropped: number };
+  /** The CPU engine's own counters. */
+  readonly cpu: Readonly<Record<string, unknown>>;
+}
+
+export function newDmaSummary(): DmaSummary {
+  return {
+    mapCalls: 0,
+    unmapCalls: 0,
+    mapErrors: 0,
+    unmapErrors: 0,
+    notRam: 0,
+    windowsCreated: 0,
+    windowsRemoved: 0,
+    windowErrors: 0,
+    messages: [],
+  };
+}
+
+/** Marks moments, each name once. */
+export class Timeline {
+  readonly marks: TimelineMark[] = [];
+  private readonly started = performance.now();
+  private readonly retired: () => number;
+
+  constructor(retired: () => number) {
+    this.retired = retired;
+  }
+
+  mark(name: string): void {
+    if (this.marks.some((mark) => mark.name === name)) return;
+    this.marks.push({ name, ms: performance.now() - this.started, instructions: this.retired() });
+  }
+}
