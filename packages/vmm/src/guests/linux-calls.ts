@@ -41,3 +41,17 @@ export function systemCall(code: GuestCode, name: keyof typeof SYS): void {
   code.a.li(r0, SYS[name]);
   code.a.sc();
 }
+
+/**
+ * Modules of Debian's 6.1 ppc64el kernel that /dev/nvme0n1 needs, below lib/modules/VERSION/, in loading order
+ * (modinfo's depends; uncompressed there).
+ */
+export const NVME_MODULES = [
+  "kernel/crypto/crct10dif_common.ko",
+  "kernel/lib/crc-t10dif.ko",
+  "kernel/lib/crc64.ko",
+  "kernel/lib/crc64-rocksoft.ko",
+  "kernel/block/t10-pi.ko",
+  "kernel/drivers/nvme/host/nvme-core.ko",
+  "kernel/drivers/nvme/host/nvme.ko",
+] as const;

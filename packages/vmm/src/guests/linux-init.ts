@@ -3,24 +3,7 @@
 // FAIL on the console and switches the machine off. It needs no C library, no FP and no vector registers.
 // Registers that live through main: r31 = disk descriptor, r30 = offset, r29 = end offset, r28 = buffer.
 
-import {
-  buildElf,
-  PF_R,
-  PF_W,
-  PF_X,
-  r1,
-  r3,
-  r4,
-  r5,
-  r6,
-  r7,
-  r14,
-  r27,
-  r28,
-  r29,
-  r30,
-  r31,
-} from "@minivmm/ppc64/asm";
+import { buildElf, PF_R, PF_W, PF_X, r1, r3, r4, r5, r6, r7, r14, r27, r28, r29, r30, r31 } from "@minivmm/ppc64/asm";
 import { type DiskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
 import { GuestCode } from "./guest-code.ts";
 import { emitNumberRoutines, emitPatternRoutines, loadPattern } from "./guest-routines.ts";
