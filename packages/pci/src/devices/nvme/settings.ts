@@ -1,0 +1,64 @@
+// What the maker of a controller may choose, with defaults, and the facts that follow from it.
+import type { Disk } from "../disk.ts";
+import { VERSION_1_4 } from "./registers.ts";
+
+export interface NvmeOptions {
+  /** What namespace 1 stores on. */
+  disk: Disk;
+  /** PCI ids. Default 1b36:0010, subsystem 1af4:1100. */
+  vendor?: number;
+  device?: number;
+  subsystemVendor?: number;
+  subsystem?: number;
+  /** Up to 20 ASCII characters. Default "minivmm". */
+  serial?: string;
+  /** Up to 40 ASCII characters. Default "minivmm NVMe". */
+  model?: string;
+  /** Up to 8 ASCII characters. Default "1.0". */
+  firmware?: string;
+  /** I/O queue pairs, 1..64. Default 64. */
+  queues?: number;
+  /** Bytes of a logical block: 512 or 4096. Default 512. */
+  blockSize?: 512 | 4096;
+  /** Largest transfer is 4096 << mdts bytes, mdts 1..8. Default 7 (512 KiB). */
+  mdts?: number;
+  /** Message mechanism besides INTx. Default "msix". */
+  interrupts?: "msix" | "msi" | "intx";
+}
+
+export interface NvmeSettings {
+  readonly serial: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly vendor: number;
+  readonly subsystemVendor: number;
+  readonly queues: number;
+  readonly blockSize: number;
+  readonly mdts: number;
+  readonly version: number;
+  /** Blocks of the namespace. */
+  readonly blocks: number;
+  /** Interrupt vectors the function has. */
+  readonly vectors: number;
+}
+
+/** Vectors of the MSI variant; MSI-X has one for each queue pair and one for the admin queue. */
+const MSI_VECTORS = 8;
+
+export function nvmeSettings(options: NvmeOptions): NvmeSettings {
+  const { disk, queues = 64, blockSize = 512, mdts = 7, interrupts = "msix" } = options;
+  const clamped = Math.min(64, Math.max(1, Math.trunc(queues)));
+  return {
+    serial: options.serial ?? "minivmm",
+    model: options.model ?? "minivmm NVMe",
+    firmware: options.firmware ?? "1.0",
+    vendor: options.vendor ?? 0x1b36,
+    subsystemVendor: options.subsystemVendor ?? 0x1af4,
+    queues: clamped,
+    blockSize,
+    mdts: Math.min(8, Math.max(1, Math.trunc(mdts))),
+    version: VERSION_1_4,
+    blocks: Math.floor(disk.size / blockSize),
+    vectors: interrupts === "msix" ? clamped + 1 : interrupts === "msi" ? MSI_VECTORS : 1,
+  };
+}
