@@ -280,3 +280,16 @@ describe("host model: system calls", () => {
     expect(device.kernel.physical.resolve(hpa, 1)).toBeNull();
   });
 });
+
+describe("host model: drivers and the kernel they live in", () => {
+  test("host model: a call leads to the kernel it came through", () => {
+    const kernel = new ModelKernel({ profile: "4.12" });
+    const seen: ModelKernel[] = [];
+    kernel.registerNode("/dev/x", (process) => {
+      seen.push(process.kernel);
+      return { kind: "x" };
+    });
+    expect(kernel.spawn().open("/dev/x", O_RDWR)).toBe(0);
+    expect(seen).toEqual([kernel]);
+  });
+});

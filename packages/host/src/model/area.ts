@@ -2,7 +2,7 @@
 // either bytes of a buffer or a device's memory. Invariant: an area that maps a file holds a reference on it.
 
 import type { AccessWidth } from "../host.ts";
-import type { OpenFile } from "./file.ts";
+import type { Reference } from "./reference.ts";
 
 /**
  * Memory that answers accesses instead of storing them, such as a BAR. Offsets count from the mapping's start.
@@ -21,7 +21,7 @@ export interface Backing {
   readonly device: DeviceMemory | null;
   /** Host physical address of the backing's first byte; -1 when it has none. */
   readonly physical: number;
-  readonly file: OpenFile | null;
+  readonly file: Reference | null;
   /** Whether a forked child sees the same memory instead of a copy. */
   readonly shared: boolean;
 }

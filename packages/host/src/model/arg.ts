@@ -5,16 +5,22 @@
 import { EFAULT } from "../errno.ts";
 import type { IoctlArg } from "../host.ts";
 import { KernelError } from "./kernel-error.ts";
-import type { ModelProcess } from "./process.ts";
+import type { AddressSpace } from "./mm.ts";
+
+/** The memory that pointers mean: that of the calling process. */
+export interface UserMemory {
+  readonly mm: AddressSpace;
+  addressOf(memory: Uint8Array): bigint;
+}
 
 export class UserArg {
-  readonly #process: ModelProcess;
+  readonly #process: UserMemory;
   #raw: number | bigint = 0;
   #bytes: Uint8Array | null = null;
   #view: DataView | null = null;
   #viewed: Uint8Array | null = null;
 
-  constructor(process: ModelProcess, arg: IoctlArg = 0) {
+  constructor(process: UserMemory, arg: IoctlArg = 0) {
     this.#process = process;
     this.set(arg);
   }

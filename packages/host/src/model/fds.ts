@@ -2,10 +2,10 @@
 // stay below RLIMIT_NOFILE (checked when one is handed out, not afterwards), and each holds one reference.
 
 import { EBADF, EMFILE } from "../errno.ts";
-import type { OpenFile } from "./file.ts";
+import type { Reference } from "./reference.ts";
 
-export class FdTable {
-  readonly #files: (OpenFile | undefined)[] = [];
+export class FdTable<F extends Reference> {
+  readonly #files: (F | undefined)[] = [];
   readonly #limit: () => number;
   /** No free number lies below this one. */
   #lowest = 0;
@@ -15,12 +15,12 @@ export class FdTable {
     this.#limit = limit;
   }
 
-  get(fd: number): OpenFile | undefined {
+  get(fd: number): F | undefined {
     return this.#files[fd];
   }
 
   /** Takes over the caller's reference and returns the descriptor; or -EMFILE, and the caller keeps the reference. */
-  install(file: OpenFile): number {
+  install(file: F): number {
     let fd = this.#lowest;
     while (this.#files[fd]) fd++;
     this.#lowest = fd;
@@ -31,7 +31,7 @@ export class FdTable {
   }
 
   /** Puts a file at a free number, taking over the caller's reference. */
-  set(fd: number, file: OpenFile): void {
+  set(fd: number, file: F): void {
     this.#files[fd] = file;
   }
 

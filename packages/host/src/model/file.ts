@@ -1,11 +1,17 @@
-// An open file (struct file) and what a driver implements for it (struct file_operations).
+// An open file (struct file), what a driver implements for it (struct file_operations), and what a driver sees of the
+// process that calls it and of the kernel around both: these mention each other, so they live together.
 // Descriptors, memory areas and kernel users (a KVM-VFIO device, an irqfd) each hold one reference; the driver's
 // release runs exactly once, when the last reference is put.
 
 import { MinivmmError } from "../error.ts";
-import type { Mapping } from "../host.ts";
+import type { Host, Mapping, Rlimit } from "../host.ts";
+import type { Arch, IoctlNumbers } from "../ioctl.ts";
 import type { UserArg } from "./arg.ts";
-import type { ModelProcess } from "./process.ts";
+import type { Clock } from "./clock.ts";
+import type { FdTable } from "./fds.ts";
+import type { AddressSpace } from "./mm.ts";
+import type { PhysicalMemory } from "./physical.ts";
+import type { SysFs } from "./sysfs.ts";
 
 /** One ioctl on its way to a driver. The object and its `arg` are reused: neither may be kept after the call. */
 export interface IoctlCall {
@@ -49,6 +55,72 @@ export interface FileOps {
   watch?(onReadable: () => void): { close(): void };
   /** The last reference is gone. */
   release?(file: OpenFile): void;
+}
+
+/** Which kernel's rules apply where they changed. */
+export type KernelProfile = "6.12" | "6.1" | "4.12" | "3.11";
+
+/** Opens a device node: operations for the new open file, or -errno. May throw KernelError. */
+export type OpenNode = (process: ModelProcess, flags: number) => FileOps | number;
+
+export interface DeviceNode {
+  readonly open: OpenNode;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+export interface SpawnOptions {
+  /** RLIMIT_MEMLOCK in bytes, soft and hard. Default Infinity. */
+  memlock?: number;
+  /** RLIMIT_NOFILE, soft and hard. Default 1024 * 1024. */
+  nofile?: number;
+  /** Capabilities by name, with or without "CAP_". Default none. */
+  capabilities?: Iterable<string>;
+  /** Whether file permissions are passed over. Default true. */
+  root?: boolean;
+}
+
+/** The modelled kernel as drivers and processes see it; class ModelKernel makes one. */
+export interface KernelFrame {
+  readonly arch: Arch;
+  /** Base page size in bytes. */
+  readonly pageSize: number;
+  readonly profile: KernelProfile;
+  /** Request numbers of this architecture. */
+  readonly ioctls: IoctlNumbers;
+  readonly physical: PhysicalMemory;
+  readonly clock: Clock;
+  readonly sysfs: SysFs;
+  /** Kernel messages, oldest first. */
+  readonly log: string[];
+  /** Character devices by path; registerNode adds them. */
+  readonly nodes: Map<string, DeviceNode>;
+  /** Adds a character device at an absolute path. `mode` are permission bits, default 0600. */
+  registerNode(path: string, open: OpenNode, mode?: number): { remove(): void };
+  /** Names of the nodes below a directory, such as "/dev/vfio", unsorted. */
+  nodesIn(directory: string): string[];
+  /** Path lookup of open(2): operations for the file, or -errno. */
+  openPath(process: ModelProcess, path: string, flags: number): FileOps | number;
+  /** A new process. */
+  spawn(options?: SpawnOptions): ModelProcess;
+}
+
+/** A process of the modelled kernel; ModelKernel.spawn makes one. */
+export interface ModelProcess extends Host {
+  readonly kernel: KernelFrame;
+  readonly root: boolean;
+  readonly mm: AddressSpace;
+  readonly fds: FdTable<OpenFile>;
+  readonly rlimits: { memlock: Rlimit; nofile: Rlimit };
+  /** Whether the process has a capability: has("SYS_RAWIO"). */
+  has(capability: string): boolean;
+  /** Gives up a capability for good, as capset(2) can. */
+  drop(capability: string): void;
+  fileOf(fd: number): OpenFile | undefined;
+  /** Gives an open file a descriptor, which takes over the caller's reference; -EMFILE puts the reference. */
+  install(file: OpenFile): number;
+  /** A child with the same open files, limits and capabilities and a copy of the address space. */
+  fork(): ModelProcess;
 }
 
 export class OpenFile {

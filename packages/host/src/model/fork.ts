@@ -5,9 +5,10 @@ import { MAP_FIXED } from "../constants.ts";
 import type { Backing } from "./area.ts";
 import type { FdTable } from "./fds.ts";
 import type { AddressSpace } from "./mm.ts";
+import type { Reference } from "./reference.ts";
 
 /** Gives `child`, an empty table, the descriptors of `parent` under the same numbers. */
-export function copyDescriptors(parent: FdTable, child: FdTable): void {
+export function copyDescriptors<F extends Reference>(parent: FdTable<F>, child: FdTable<F>): void {
   for (const fd of parent.list()) {
     const file = parent.get(fd);
     if (file) child.set(fd, file.get());

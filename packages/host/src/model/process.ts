@@ -6,50 +6,38 @@
 import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, O_ACCMODE, O_RDONLY, O_WRONLY } from "../constants.ts";
 import { EBADF, EINVAL, ENODEV, ENOENT, ENOTDIR, ENOTTY, EPERM, ESPIPE } from "../errno.ts";
 import { MinivmmError } from "../error.ts";
-import type { Host, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
+import type { IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
 import type { Arch } from "../ioctl.ts";
 import { UserArg } from "./arg.ts";
 import { EventFd } from "./eventfd.ts";
 import { FdTable } from "./fds.ts";
-import { type IoctlCall, OpenFile } from "./file.ts";
+import { type IoctlCall, type KernelFrame, type ModelProcess, OpenFile, type SpawnOptions } from "./file.ts";
 import { copyAreas, copyDescriptors } from "./fork.ts";
-import type { ModelKernel } from "./kernel.ts";
 import { refusal } from "./kernel-error.ts";
 import { ModelMapping } from "./mapping.ts";
 import { AddressSpace } from "./mm.ts";
 import { procFile } from "./proc.ts";
-
-export interface SpawnOptions {
-  /** RLIMIT_MEMLOCK in bytes, soft and hard. Default Infinity. */
-  memlock?: number;
-  /** RLIMIT_NOFILE, soft and hard. Default 1024 * 1024. */
-  nofile?: number;
-  /** Capabilities by name, with or without "CAP_". Default none. */
-  capabilities?: Iterable<string>;
-  /** Whether file permissions are passed over. Default true. */
-  root?: boolean;
-}
 
 interface MutableCall extends IoctlCall {
   file: OpenFile;
   request: number;
 }
 
-export class ModelProcess implements Host {
-  readonly kernel: ModelKernel;
+export class Process implements ModelProcess {
+  readonly kernel: KernelFrame;
   readonly name: string;
   readonly arch: Arch;
   readonly pageSize: number;
   readonly root: boolean;
   readonly mm: AddressSpace;
-  readonly fds: FdTable;
+  readonly fds: FdTable<OpenFile>;
   readonly rlimits: { memlock: Rlimit; nofile: Rlimit };
   readonly #capabilities: Set<string>;
   /** One reusable call for each nesting depth: an ioctl may lead to another one through a watcher. */
   readonly #calls: MutableCall[] = [];
   #depth = 0;
 
-  constructor(kernel: ModelKernel, options: SpawnOptions = {}) {
+  constructor(kernel: KernelFrame, options: SpawnOptions = {}) {
     const { memlock = Number.POSITIVE_INFINITY, nofile = 1024 * 1024 } = options;
     this.kernel = kernel;
     this.name = `modelled Linux ${kernel.profile} ${kernel.arch}`;
@@ -67,19 +55,16 @@ export class ModelProcess implements Host {
     });
   }
 
-  /** Whether the process has a capability: has("SYS_RAWIO"). */
   has(capability: string): boolean {
     return this.#capabilities.has(bareName(capability));
   }
 
-  /** Gives up a capability for good, as capset(2) can. */
   drop(capability: string): void {
     this.#capabilities.delete(bareName(capability));
   }
 
-  /** A child with the same open files, limits and capabilities and a copy of the address space. */
-  fork(): ModelProcess {
-    const child = new ModelProcess(this.kernel, { root: this.root, capabilities: this.#capabilities });
+  fork(): Process {
+    const child = new Process(this.kernel, { root: this.root, capabilities: this.#capabilities });
     for (const which of ["memlock", "nofile"] as const) child.rlimits[which] = this.getrlimit(which);
     copyDescriptors(this.fds, child.fds);
     copyAreas(this.mm, child.mm);
@@ -90,7 +75,6 @@ export class ModelProcess implements Host {
     return this.fds.get(fd);
   }
 
-  /** Gives an open file a descriptor, which takes over the caller's reference; -EMFILE puts the reference. */
   install(file: OpenFile): number {
     const fd = this.fds.install(file);
     if (fd < 0) file.put();
@@ -256,7 +240,7 @@ export class ModelProcess implements Host {
   }
 
   readFile(path: string): Uint8Array | number {
-    return procFile(this, path) ?? this.kernel.sysfs.readFile(path);
+    return procFile(this.mm, path) ?? this.kernel.sysfs.readFile(path);
   }
 
   writeFile(path: string, data: Uint8Array | string): number {
@@ -272,11 +256,11 @@ export class ModelProcess implements Host {
 
   readlink(path: string): string | number {
     const target = this.kernel.sysfs.readlink(path);
-    return target === -ENOENT && this.kernel.hasNode(path) ? -EINVAL : target;
+    return target === -ENOENT && this.kernel.nodes.has(path) ? -EINVAL : target;
   }
 
   exists(path: string): boolean {
-    return this.kernel.hasNode(path) || this.kernel.sysfs.exists(path) || this.kernel.nodesIn(path).length > 0;
+    return this.kernel.nodes.has(path) || this.kernel.sysfs.exists(path) || this.kernel.nodesIn(path).length > 0;
   }
 
   /** As do_exit does: first the address space, then descriptors in ascending order. May be called again. */
