@@ -30,6 +30,7 @@ export class ModelVm implements FileOps {
   /** Groups of assigned devices. */
   assignedDeviceCount = 0;
   #irqchip = false;
+  readonly #endings = new Set<() => void>();
 
   constructor(kvm: ModelKvm, process: ModelProcess) {
     this.kvm = kvm;
@@ -82,7 +83,13 @@ export class ModelVm implements FileOps {
     return 0;
   }
 
+  /** Calls `end` when the VM goes: for devices that live as long as their VM. */
+  onRelease(end: () => void): void {
+    this.#endings.add(end);
+  }
+
   release(): void {
+    for (const end of this.#endings) end();
     this.irqfds.close();
     this.ioeventfds.close();
     this.kvm.released(this);
