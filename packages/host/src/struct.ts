@@ -18,8 +18,7 @@ export interface PadType extends FieldType<undefined> {
   readonly padding: true;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a field of any value type; the precise type is inferred per struct
-type AnyField = FieldType<any>;
+type AnyField = FieldType<unknown>;
 type Fields = Record<string, AnyField>;
 type ValueKeys<F extends Fields> = { [K in keyof F]: F[K] extends PadType ? never : K }[keyof F];
 type Simplify<T> = { [K in keyof T]: T[K] };
