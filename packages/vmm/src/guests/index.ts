@@ -1,5 +1,7 @@
 // Guest programs: readable examples of the mini assembler, and what the machine is tried with.
 
+export { bareDiskProgram } from "./bare-disk.ts";
+export { type BareDiskOptions, MMIO_WINDOW_32, MMIO_WINDOW_64 } from "./bare-layout.ts";
 export { type DiskPattern, diskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
 export { NVME_MODULES } from "./linux-calls.ts";
 export { type LinuxDiskInitOptions, linuxDiskInit } from "./linux-init.ts";
