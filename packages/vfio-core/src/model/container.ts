@@ -60,6 +60,15 @@ export class VfioContainer implements FileOps, IommuContainer {
   read(): number {
     return -EINVAL;
   }
+  write(): number {
+    return -EINVAL;
+  }
+  pread(): number {
+    return -EINVAL;
+  }
+  pwrite(): number {
+    return -EINVAL;
+  }
 
   /** Without a driver every allowed one is asked until one answers more than 0. */
   checkExtension(ext: number): number {

@@ -54,6 +54,13 @@ export class VfioGroupFile implements FileOps {
     }
   }
 
+  pread(): number {
+    return -EINVAL;
+  }
+  pwrite(): number {
+    return -EINVAL;
+  }
+
   release(): void {
     const { group } = this;
     group.opened = false;

@@ -1,0 +1,20 @@
+// Reads recorded cases: one JSON object a line, cases in order, the steps of a case together.
+import { readFileSync } from "node:fs";
+import type { Step } from "./player.ts";
+
+export interface RecordedCase {
+  readonly name: string;
+  readonly why: string;
+  readonly steps: Step[];
+}
+
+export function recordedCases(file: URL): RecordedCase[] {
+  const cases: RecordedCase[] = [];
+  for (const line of readFileSync(file, "utf8").split("\n")) {
+    if (line === "") continue;
+    const entry = JSON.parse(line);
+    if ("begin" in entry) cases.push({ name: entry.case, why: entry.begin, steps: [] });
+    else cases.at(-1)?.steps.push(entry);
+  }
+  return cases;
+}
