@@ -10,7 +10,11 @@ describe("pci bdf", () => {
       device: fc.nat(0x1f),
       function: fc.nat(7),
     });
-    fc.assert(fc.property(bdf, (each) => expect(parseBdf(formatBdf(each))).toEqual(each)));
+    fc.assert(
+      fc.property(bdf, (each) => {
+        expect(parseBdf(formatBdf(each))).toEqual(each);
+      }),
+    );
   });
 
   test("the domain may be left out", () => {

@@ -68,12 +68,14 @@ describe("pci nvme: hostile drivers", () => {
         const ranges: boolean[] = [];
         const checked = {
           ...disk,
-          read: (offset: number, into: Uint8Array) => (
-            ranges.push(offset + into.length <= disk.size), disk.read(offset, into)
-          ),
-          write: (offset: number, from: Uint8Array) => (
-            ranges.push(offset + from.length <= disk.size), disk.write(offset, from)
-          ),
+          read: (offset: number, into: Uint8Array) => {
+            ranges.push(offset + into.length <= disk.size);
+            return disk.read(offset, into);
+          },
+          write: (offset: number, from: Uint8Array) => {
+            ranges.push(offset + from.length <= disk.size);
+            return disk.write(offset, from);
+          },
         };
         const memory = new FakeMemory(BASE, 0x40_0000);
         const driver = new NvmeDriver(nvme({ disk: checked, queues: 3 }), memory);
