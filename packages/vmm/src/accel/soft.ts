@@ -6,9 +6,30 @@ import { type Cpu, ExitReason } from "@minivmm/ppc64";
 import type { PseriesMachine } from "../machines/pseries/machine.ts";
 import type { GuestClock } from "./guest-clock.ts";
 
+/** What the run loop needs of the CPU engine. */
+export type SoftCpu = Pick<
+  Cpu,
+  | "run"
+  | "exit"
+  | "retired"
+  | "gpr32"
+  | "gprHi"
+  | "gprLo"
+  | "setGpr"
+  | "pc"
+  | "lr"
+  | "msr"
+  | "completeMmio"
+  | "setMsrEE"
+  | "interruptDeliverable"
+>;
+
+/** What it needs of the machine. */
+export type SoftMachine = Pick<PseriesMachine, "hcalls" | "rtas" | "stopRequest" | "mmioRead" | "mmioWrite">;
+
 export interface SoftAccelOptions {
-  readonly cpu: Cpu;
-  readonly machine: PseriesMachine;
+  readonly cpu: SoftCpu;
+  readonly machine: SoftMachine;
   readonly clock: GuestClock;
   /** Called whenever the guest pauses (end of a slice, idle), for output that was gathered. */
   readonly onPause: () => void;
@@ -29,8 +50,8 @@ const R3 = 3;
 export class SoftAccel {
   idleMs = 0;
   readonly exits = { hypercall: 0, mmio: 0, rtas: 0, slice: 0, idle: 0 };
-  private readonly cpu: Cpu;
-  private readonly machine: PseriesMachine;
+  private readonly cpu: SoftCpu;
+  private readonly machine: SoftMachine;
   private readonly clock: GuestClock;
   private readonly onPause: () => void;
   private readonly halves = new Uint32Array(2);
@@ -77,7 +98,7 @@ export class SoftAccel {
   }
 
   /** Executes up to a slice. Returns a message when the CPU halted. */
-  private slice(cpu: Cpu, machine: PseriesMachine): string | undefined {
+  private slice(cpu: SoftCpu, machine: SoftMachine): string | undefined {
     const end = cpu.retired + SLICE;
     for (;;) {
       const budget = end - cpu.retired;
@@ -110,7 +131,7 @@ export class SoftAccel {
     return undefined;
   }
 
-  private mmio(cpu: Cpu, machine: PseriesMachine): void {
+  private mmio(cpu: SoftCpu, machine: SoftMachine): void {
     const { exit } = cpu;
     if (exit.write) {
       machine.mmioWrite(exit.gpa, exit.size, exit.lo, exit.hi);
@@ -121,7 +142,7 @@ export class SoftAccel {
     }
   }
 
-  private rtasCall(cpu: Cpu, machine: PseriesMachine): void {
+  private rtasCall(cpu: SoftCpu, machine: SoftMachine): void {
     const frame = cpu.gprHi(R3) < 0x20_0000 ? cpu.gprHi(R3) * 0x1_0000_0000 + cpu.gprLo(R3) : -1;
     const status = machine.rtas.dispatch(frame);
     cpu.setGpr(R3, status < 0 ? 0xffffffff : 0, status >>> 0);

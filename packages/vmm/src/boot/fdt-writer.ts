@@ -86,7 +86,7 @@ export function writeFdt(root: FdtNode, options: WriteFdtOptions = {}): Uint8Arr
   const reservations = options.reservations ?? [];
   const strings = new StringTable();
   const structure = new BlobBuilder();
-  writeNode(structure, strings, root, "");
+  writeNode(structure, strings, root, undefined);
   structure.u32(FDT_END);
 
   const structureAt = FDT_HEADER_SIZE + (reservations.length + 1) * 16;
@@ -108,10 +108,10 @@ export function writeFdt(root: FdtNode, options: WriteFdtOptions = {}): Uint8Arr
   return out.bytes.slice(0, out.length);
 }
 
-function writeNode(out: BlobBuilder, strings: StringTable, node: FdtNode, path: string): void {
-  const here = `${path}/${node.name}`;
+function writeNode(out: BlobBuilder, strings: StringTable, node: FdtNode, parent: string | undefined): void {
+  const here = parent === undefined || parent === "/" ? `/${node.name}` : `${parent}/${node.name}`;
   checkName(node.name, here);
-  if (node.name === "" && path !== "") throw nameError(here, "a node below the root needs a name");
+  if (node.name === "" && parent !== undefined) throw nameError(here, "a node below the root needs a name");
   out.u32(FDT_BEGIN_NODE);
   out.data(encoder.encode(`${node.name}\0`));
   out.align(4);
@@ -124,7 +124,7 @@ function writeNode(out: BlobBuilder, strings: StringTable, node: FdtNode, path: 
     out.data(bytes);
     out.align(4);
   }
-  for (const child of node.children) writeNode(out, strings, child, here === "/" ? "" : here);
+  for (const child of node.children) writeNode(out, strings, child, here);
   out.u32(FDT_END_NODE);
 }
 

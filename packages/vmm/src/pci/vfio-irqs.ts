@@ -8,9 +8,10 @@ import type { ShadowFunction } from "./shadow-function.ts";
 
 /** What is asked of the VFIO device. */
 export interface IrqDevice {
-  setIrqs(request: { index: number; start: number; fds: number[] }): unknown;
-  disableIrqs(index: number): unknown;
-  unmask(index: number): unknown;
+  /** 0, or the number of vectors that could be had instead; throws what the host refuses. */
+  setIrqs(request: { index: number; start: number; fds: number[] }): number;
+  disableIrqs(index: number): void;
+  unmask(index: number): void;
 }
 
 export interface IrqSinks {
@@ -105,10 +106,16 @@ export class VfioIrqs {
   private bind(mode: Exclude<Mode, "none">, lines: (Line | undefined)[]): void {
     this.lines = lines;
     const fds = lines.map((line) => line?.fd ?? -1);
-    const done = this.attempt(`enable ${mode}`, () => this.device.setIrqs({ index: INDEX_OF[mode], start: 0, fds }));
+    const index = INDEX_OF[mode];
+    let had = 0;
+    const done = this.attempt(`enable ${mode}`, () => {
+      had = this.device.setIrqs({ index, start: 0, fds });
+      // Fewer vectors than asked for: the host says how many, and those are taken.
+      if (had > 0) this.device.setIrqs({ index, start: 0, fds: fds.slice(0, had) });
+    });
     if (done) {
       this.mode = mode;
-      this.allocated = fds.length;
+      this.allocated = had > 0 ? had : fds.length;
       return;
     }
     for (const line of lines) line?.close();

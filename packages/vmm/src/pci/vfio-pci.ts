@@ -4,7 +4,7 @@
 // Invariant: nothing that the guest writes throws; what the host refuses is kept in `problems`.
 import type { Host } from "@minivmm/host";
 import { type BarDescription, PCI_INTERRUPT_PIN } from "@minivmm/pci";
-import type { VfioDevice } from "@minivmm/vfio-core";
+import { VFIO_PCI_CONFIG_REGION_INDEX, type VfioDevice } from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
 import { decodedBarAddress } from "./emulated.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
@@ -12,7 +12,6 @@ import { programMessages } from "./messages.ts";
 import { type HostFunction, ShadowFunction } from "./shadow-function.ts";
 import { VfioIrqs } from "./vfio-irqs.ts";
 
-export const VFIO_PCI_CONFIG_REGION_INDEX = 7;
 const PROBLEMS_MAX = 8;
 
 export class VfioPciEndpoint implements PciEndpoint {
@@ -41,7 +40,7 @@ export class VfioPciEndpoint implements PciEndpoint {
     const hostFunction: HostFunction = {
       configSize: this.configSize,
       readConfig: (offset, width) => device.readConfig(offset, width),
-      barSize: (index) => Number(device.region(index).size),
+      barSize: (index) => device.region(index).size,
     };
     this.shadow = new ShadowFunction(hostFunction);
   }
@@ -76,9 +75,7 @@ export class VfioPciEndpoint implements PciEndpoint {
     let ours = 0;
     for (let i = 0; i < width; i++) ours += emulated[offset + i]!;
     if (ours === width) return config.read(offset, width);
-    let value = this.attempt(`read configuration at ${offset}`, 0xffffffff, () =>
-      this.device.readConfig(offset, width),
-    );
+    let value = this.device.readConfig(offset, width);
     for (let i = 0; i < width && ours > 0; i++) {
       if (emulated[offset + i] === 0) continue;
       const byte = config.bytes[offset + i]!;
@@ -88,7 +85,7 @@ export class VfioPciEndpoint implements PciEndpoint {
   }
 
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void {
-    this.attempt(`write configuration at ${offset}`, undefined, () => this.device.writeConfig(offset, width, value));
+    this.device.writeConfig(offset, width, value);
     this.shadow.config.write(offset, width, value);
     this.irqs?.sync();
   }
@@ -103,13 +100,7 @@ export class VfioPciEndpoint implements PciEndpoint {
       msix.read(offset, width, out);
       return;
     }
-    out[0] = 0xffffffff;
-    out[1] = 0xffffffff;
-    try {
-      this.device.readRegion(index, offset, width, out);
-    } catch (error) {
-      this.failed(`read BAR ${index} at ${offset}`, error);
-    }
+    this.device.readRegion(index, offset, width, out);
   }
 
   writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
@@ -119,11 +110,7 @@ export class VfioPciEndpoint implements PciEndpoint {
       this.irqs?.sync();
       return;
     }
-    try {
-      this.device.writeRegion(index, offset, width, lo, hi);
-    } catch (error) {
-      this.failed(`write BAR ${index} at ${offset}`, error);
-    }
+    this.device.writeRegion(index, offset, width, lo, hi);
   }
 
   programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {
@@ -137,19 +124,6 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   close(): void {
     this.irqs?.disable();
-  }
-
-  private attempt<T>(what: string, otherwise: T, action: () => T): T {
-    try {
-      return action();
-    } catch (error) {
-      this.failed(what, error);
-      return otherwise;
-    }
-  }
-
-  private failed(what: string, error: unknown): void {
-    this.problem(`${what}: ${error instanceof Error ? error.message : String(error)}`);
   }
 
   private problem(message: string): void {

@@ -4,16 +4,21 @@
 // Invariant: everything that was opened is closed by close(), in reverse order.
 import type { GuestMemory, Host } from "@minivmm/host";
 import { SpaprContainer } from "@minivmm/spapr-iommu";
-import { iommuGroupOf, VfioContainer, type VfioDevice, VfioGroup } from "@minivmm/vfio-core";
+import {
+  iommuGroupOf,
+  VFIO_SPAPR_TCE_IOMMU,
+  VFIO_SPAPR_TCE_v2_IOMMU,
+  VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+  VfioContainer,
+  type VfioDevice,
+  VfioGroup,
+} from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
 import type { TceListener } from "../machines/pseries/iommu.ts";
 import { type DmaSummary, newDmaSummary } from "../summary.ts";
 import { SpaprDma } from "./spapr-dma.ts";
 
-const VFIO_TYPE1_IOMMU = 1;
-const VFIO_SPAPR_TCE_IOMMU = 2;
-const VFIO_TYPE1v2_IOMMU = 3;
-const VFIO_SPAPR_TCE_v2_IOMMU = 7;
 const IOMMU_TYPES = [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, VFIO_SPAPR_TCE_IOMMU];
 
 export interface VfioSessionOptions {
@@ -62,6 +67,7 @@ export class VfioSession {
   private openGroup(id: number): VfioGroup {
     const group = VfioGroup.open(this.host, id);
     try {
+      group.requireViable();
       if (this.container === undefined) this.openContainer(group);
       else group.setContainer(this.container);
     } catch (error) {
@@ -76,9 +82,6 @@ export class VfioSession {
     const container = VfioContainer.open(this.host);
     let joined = false;
     try {
-      if (container.apiVersion() !== 0) {
-        throw new VmmError("the kernel speaks another VFIO version than 0", { code: "PASSTHROUGH" });
-      }
       const type = IOMMU_TYPES.find((candidate) => container.checkExtension(candidate) > 0);
       group.setContainer(container);
       joined = true;
