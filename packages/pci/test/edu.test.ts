@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type After, type EduOptions, edu } from "../src/devices/index.ts";
 import { FakeMemory, IrqLog } from "./support/memory.ts";
@@ -165,5 +166,32 @@ describe("pci edu: DMA", () => {
     start(write, 0x10000, 0x40000, 4, 5);
     device.reset("bus");
     expect([clock.due.length, read(4), read(0x98), read(0x80)]).toEqual([0, [0], [0], [0]]);
+  });
+});
+
+describe("pci edu: hostile drivers", () => {
+  test("no sequence of accesses throws or leaves the device deaf", () => {
+    const access = fc.record({
+      offset: fc.oneof(fc.constantFrom(4, 8, 0x20, 0x24, 0x60, 0x64, 0x80, 0x88, 0x90, 0x98), fc.nat(0xfffff)),
+      width: fc.constantFrom<1 | 2 | 4 | 8>(1, 2, 4, 8),
+      lo: fc.oneof(fc.constantFrom(0, 1, 3, 5, 7, 0x40000, 0x10000), fc.nat(0xffffffff)),
+      hi: fc.constantFrom(0, 0, 0xffffffff),
+      fire: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 60 }), (accesses) => {
+        const { device, clock, read, write } = plug({ dmaBits: 64 });
+        const out = new Uint32Array(2);
+        for (const each of accesses) {
+          device.writeBar(0, each.offset, each.width, each.lo, each.hi);
+          device.readBar(0, each.offset, each.width, out);
+          if (each.fire) clock.fire();
+        }
+        clock.fire();
+        expect(read(0x98)[0]! & 1).toBe(0);
+        write(4, 0);
+        expect(read(4)).toEqual([0xffffffff]);
+      }),
+    );
   });
 });

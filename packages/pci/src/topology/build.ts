@@ -70,6 +70,8 @@ function scanDomain(
 class Scan {
   readonly #models: DeviceFactories;
   readonly #result: Enumeration;
+  /** Ports whose slot a hotplug driver serves. */
+  readonly #hotplug = new Set<PciFunction>();
 
   constructor(models: DeviceFactories, result: Enumeration) {
     this.#models = models;
@@ -114,8 +116,6 @@ class Scan {
     if (description.bars) this.#result.placements.set(fn, description.bars);
     return fn;
   }
-
-  readonly #hotplug = new Set<PciFunction>();
 
   #model(description: FunctionDescription): PciDevice {
     const { device, model, bridge, options = {} } = description;
