@@ -5,7 +5,7 @@
 
 import { EBADF, EEXIST, EFAULT, EIO, ENOENT, ENXIO } from "@minivmm/host";
 import type { ModelProcess, OpenFile } from "@minivmm/host/model";
-import type { AttributeCall, KvmDeviceOps, ModelVm } from "@minivmm/kvm/model";
+import type { AttributeCall, KvmDeviceOps, Vm } from "@minivmm/kvm/model";
 import type { IommuGroup } from "@minivmm/pci";
 import {
   KVM_DEV_VFIO_GROUP,
@@ -20,21 +20,21 @@ import type { Register, Registered } from "./registry.ts";
 /** What the sPAPR TCE code adds to the device: linking guest tables to hardware tables. */
 export interface SpaprTceLink {
   /** kvm_spapr_tce_attach_iommu_group: 0 or -errno. */
-  attach(vm: ModelVm, process: ModelProcess, tableFd: number, group: IommuGroup): number;
+  attach(vm: Vm, process: ModelProcess, tableFd: number, group: IommuGroup): number;
   /** kvm_spapr_tce_release_iommu_group. */
-  release(vm: ModelVm, group: IommuGroup): void;
+  release(vm: Vm, group: IommuGroup): void;
 }
 
 export class KvmVfio implements KvmDeviceOps {
   readonly kind = "kvm-vfio";
-  readonly #vm: ModelVm;
+  readonly #vm: Vm;
   readonly #register: Register;
   readonly #spaprTce: SpaprTceLink | null;
   readonly #entries: Registered[] = [];
   #noncoherent = false;
   readonly #onRelease: () => void;
 
-  constructor(vm: ModelVm, register: Register, spaprTce: SpaprTceLink | null, onRelease: () => void) {
+  constructor(vm: Vm, register: Register, spaprTce: SpaprTceLink | null, onRelease: () => void) {
     this.#vm = vm;
     this.#register = register;
     this.#spaprTce = spaprTce;

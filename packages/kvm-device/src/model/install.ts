@@ -5,7 +5,7 @@
 import { EBUSY } from "@minivmm/host";
 import { KernelError } from "@minivmm/host/model";
 import { KVM_DEV_TYPE_VFIO } from "@minivmm/kvm";
-import type { KvmDeviceOps, ModelKvm, ModelVm } from "@minivmm/kvm/model";
+import type { KvmDeviceOps, ModelKvm, Vm } from "@minivmm/kvm/model";
 import { KvmVfio, type SpaprTceLink } from "./device.ts";
 import { isHistorical, registerFor } from "./registry.ts";
 
@@ -15,8 +15,8 @@ export interface KvmVfioOptions {
 }
 
 /** Returns a look-up of the live device of a VM. */
-export function installKvmVfio(kvm: ModelKvm, options: KvmVfioOptions = {}): (vm: ModelVm) => KvmVfio | undefined {
-  const devices = new Map<ModelVm, KvmVfio>();
+export function installKvmVfio(kvm: ModelKvm, options: KvmVfioOptions = {}): (vm: Vm) => KvmVfio | undefined {
+  const devices = new Map<Vm, KvmVfio>();
   const register = registerFor(kvm.kernel);
   const untilVmEnds = isHistorical(kvm.kernel);
   kvm.deviceTypes.set(KVM_DEV_TYPE_VFIO, (vm) => {

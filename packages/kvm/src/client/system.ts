@@ -55,7 +55,7 @@ export class KvmSystem implements Disposable {
     const fd = check(this.host.ioctl(this.fd, kvmRequests(this.host.arch).KVM_CREATE_VM, type), "KVM_CREATE_VM", {
       type,
     });
-    return new KvmVm(this, fd);
+    return new KvmVm(this.host, fd, this.vcpuMmapSize());
   }
 
   close(): void {

@@ -16,7 +16,6 @@ import {
 } from "@minivmm/host";
 import { check, KvmError } from "../error.ts";
 import { kvm_regs, kvm_run_head, kvm_sregs, kvmRequests } from "../uapi.ts";
-import type { KvmSystem } from "./system.ts";
 
 /** Offset of the exit information in struct kvm_run. */
 const EXIT_UNION = 32;
@@ -54,9 +53,8 @@ export class KvmVcpu implements Disposable {
   }
 
   /** Takes over a vCPU descriptor and maps its run page. */
-  static adopt(system: KvmSystem, fd: number, id: number): KvmVcpu {
-    const { host } = system;
-    const page = host.mmap({ length: system.vcpuMmapSize(), prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd });
+  static adopt(host: Host, fd: number, id: number, runPageBytes: number): KvmVcpu {
+    const page = host.mmap({ length: runPageBytes, prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd });
     if (typeof page === "object" && page.bytes) return new KvmVcpu(host, fd, id, page, page.bytes);
     host.close(fd);
     if (typeof page === "object") page.close();

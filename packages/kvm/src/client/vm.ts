@@ -19,7 +19,6 @@ import {
   kvmRequests,
 } from "../uapi.ts";
 import { KvmDevice } from "./device.ts";
-import type { KvmSystem } from "./system.ts";
 import { KvmVcpu } from "./vcpu.ts";
 
 export interface MemoryRegion {
@@ -50,14 +49,15 @@ export interface IoEventFd {
 }
 
 export class KvmVm implements Disposable {
-  readonly system: KvmSystem;
   readonly host: Host;
   readonly fd: number;
+  readonly #runPageBytes: number;
 
-  constructor(system: KvmSystem, fd: number) {
-    this.system = system;
-    this.host = system.host;
+  /** Takes over a VM descriptor; `runPageBytes` is KVM_GET_VCPU_MMAP_SIZE. */
+  constructor(host: Host, fd: number, runPageBytes: number) {
+    this.host = host;
     this.fd = fd;
+    this.#runPageBytes = runPageBytes;
   }
 
   /** Capabilities may differ from the system's. */
@@ -132,7 +132,7 @@ export class KvmVm implements Disposable {
   }
 
   createVcpu(id: number): KvmVcpu {
-    return KvmVcpu.adopt(this.system, this.#ioctl("KVM_CREATE_VCPU", id, { id }), id);
+    return KvmVcpu.adopt(this.host, this.#ioctl("KVM_CREATE_VCPU", id, { id }), id, this.#runPageBytes);
   }
 
   close(): void {

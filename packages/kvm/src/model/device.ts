@@ -3,34 +3,12 @@
 // Invariants: an open device keeps its VM alive; callers from another address space get -EIO.
 
 import { EFAULT, EIO, ENODEV, ENOTTY, ENXIO, EPERM, O_RDWR } from "@minivmm/host";
-import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@minivmm/host/model";
+import { type FileOps, type IoctlCall, OpenFile } from "@minivmm/host/model";
 import { KVM_CREATE_DEVICE_TEST, kvm_create_device, kvm_device_attr, kvmRequests } from "../uapi.ts";
-import type { ModelVm } from "./vm.ts";
-
-/** An attribute request as a device sees it. */
-export interface AttributeCall {
-  readonly process: ModelProcess;
-  readonly group: number;
-  readonly attr: number;
-  /** User address of the value. */
-  readonly address: bigint;
-}
-
-/** A device's own rules. All return >= 0 or -errno and may throw KernelError. */
-export interface KvmDeviceOps {
-  /** Kind of its descriptor, such as "kvm-vfio". */
-  readonly kind: string;
-  has(call: AttributeCall): number;
-  set?(call: AttributeCall): number;
-  get?(call: AttributeCall): number;
-  release(): void;
-}
-
-/** Makes a device of a type. Throws KernelError (EBUSY when the VM may have one only). */
-export type KvmDeviceType = (vm: ModelVm) => KvmDeviceOps;
+import type { AttributeCall, KvmDeviceOps, KvmDeviceType, Vm } from "./frame.ts";
 
 /** KVM_CREATE_DEVICE. */
-export function createDevice(call: IoctlCall, vm: ModelVm, types: ReadonlyMap<number, KvmDeviceType>): number {
+export function createDevice(call: IoctlCall, vm: Vm, types: ReadonlyMap<number, KvmDeviceType>): number {
   const bytes = call.arg.copyIn(kvm_create_device.size);
   const request = kvm_create_device.decode(bytes);
   const make = types.get(request.type);
@@ -51,9 +29,9 @@ export function createDevice(call: IoctlCall, vm: ModelVm, types: ReadonlyMap<nu
 class DeviceFile implements FileOps {
   readonly kind: string;
   readonly device: KvmDeviceOps;
-  readonly #vm: ModelVm;
+  readonly #vm: Vm;
 
-  constructor(vm: ModelVm, device: KvmDeviceOps) {
+  constructor(vm: Vm, device: KvmDeviceOps) {
     this.kind = device.kind;
     this.device = device;
     this.#vm = vm;

@@ -6,18 +6,13 @@ import { EINVAL, ENOTTY, type StructValue } from "@minivmm/host";
 import type { FileOps, IoctlCall, ModelKernel } from "@minivmm/host/model";
 import { KVM_API_VERSION, type kvm_enable_cap, kvmRequests } from "../uapi.ts";
 import { baseCapabilities } from "./capabilities.ts";
-import type { KvmDeviceType } from "./device.ts";
+import type { CapabilityEnabler, KvmDeviceType, KvmFrame, Vm, VmIoctl } from "./frame.ts";
 import { ModelVm } from "./vm.ts";
-
-/** Answers a VM request that this package does not know. */
-export type VmIoctl = (vm: ModelVm, call: IoctlCall) => number;
-/** Answers KVM_ENABLE_CAP for one capability: 0 or -errno. */
-export type CapabilityEnabler = (vm: ModelVm, request: StructValue<typeof kvm_enable_cap>) => number;
 
 /** Machine types that KVM_CREATE_VM takes: x86 has the default only, powerpc also HV (1) and PR (2). */
 const VM_TYPES: Record<ModelKernel["arch"], readonly number[]> = { x86_64: [0], ppc64le: [0, 1] };
 
-export class ModelKvm {
+export class ModelKvm implements KvmFrame {
   readonly kernel: ModelKernel;
   readonly capabilities: Map<number, number>;
   readonly deviceTypes = new Map<number, KvmDeviceType>();
@@ -42,13 +37,13 @@ export class ModelKvm {
     return this.capabilities.get(id) ?? 0;
   }
 
-  enableCap(vm: ModelVm, request: StructValue<typeof kvm_enable_cap>): number {
+  enableCap(vm: Vm, request: StructValue<typeof kvm_enable_cap>): number {
     if (request.flags !== 0) return -EINVAL;
     return this.enablers.get(request.cap)?.(vm, request) ?? -EINVAL;
   }
 
-  released(vm: ModelVm): void {
-    this.#vms.delete(vm);
+  released(vm: Vm): void {
+    for (const each of this.#vms) if (each === vm) this.#vms.delete(each);
   }
 
   /** Takes /dev/kvm away; open descriptors go on. */

@@ -7,32 +7,28 @@ import { EEXIST, EFAULT, EINVAL, EIO, ENOTTY, O_RDWR } from "@minivmm/host";
 import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@minivmm/host/model";
 import { kvm_enable_cap, kvm_ioeventfd, kvm_irqfd, kvm_userspace_memory_region, kvmRequests } from "../uapi.ts";
 import { createDevice } from "./device.ts";
+import type { KvmFrame, Vm } from "./frame.ts";
 import { IoEventFds } from "./ioeventfd.ts";
 import { type InterruptSink, IrqFds } from "./irqfd.ts";
-import type { ModelKvm } from "./kvm.ts";
 import { MemorySlots } from "./slots.ts";
 
 const SILENT: InterruptSink = { pulse: () => undefined, level: () => undefined };
 
-export class ModelVm implements FileOps {
+export class ModelVm implements FileOps, Vm {
   readonly kind = "kvm-vm";
-  readonly kvm: ModelKvm;
-  /** The process whose memory backs the slots. */
+  readonly kvm: KvmFrame;
   readonly process: ModelProcess;
   readonly file: OpenFile;
   readonly slots: MemorySlots;
   readonly irqfds: IrqFds;
   readonly ioeventfds: IoEventFds = new IoEventFds();
-  /** Where interrupts of irqfds go: set by whoever models the guest's interrupt controller. */
   interrupts: InterruptSink = SILENT;
-  /** Users of DMA that does not snoop; above 0 the guest's cache control is honoured. */
   noncoherentDmaCount = 0;
-  /** Groups of assigned devices. */
   assignedDeviceCount = 0;
   #irqchip = false;
   readonly #endings = new Set<() => void>();
 
-  constructor(kvm: ModelKvm, process: ModelProcess) {
+  constructor(kvm: KvmFrame, process: ModelProcess) {
     this.kvm = kvm;
     this.process = process;
     this.slots = new MemorySlots(kvm.kernel.pageSize, kvm.kernel.arch === "x86_64");
@@ -83,7 +79,6 @@ export class ModelVm implements FileOps {
     return 0;
   }
 
-  /** Calls `end` when the VM goes: for devices that live as long as their VM. */
   onRelease(end: () => void): void {
     this.#endings.add(end);
   }

@@ -1,0 +1,41 @@
+// Ready-made hosts by name. Each is plain data; adding one is adding a file here.
+import type { HostDescription } from "../description.ts";
+import { ModelHostError } from "../error.ts";
+import { POWER9_DISK, power9 } from "./power9.ts";
+
+interface ReadyMade {
+  readonly description: HostDescription;
+  /** One line for lists. */
+  readonly summary: string;
+  /** The function whose storage the option `disk` replaces. */
+  readonly disk?: string;
+}
+
+export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
+  power9: {
+    description: power9,
+    summary: "bare-metal POWER9, sPAPR TCE IOMMU, an NVMe disk and edu devices on vfio-pci",
+    disk: POWER9_DISK,
+  },
+};
+
+/** Names of the ready-made hosts. */
+export function modelHostNames(): string[] {
+  return Object.keys(READY_MADE);
+}
+
+/** A ready-made host. Throws ModelHostError MODEL_UNKNOWN, which lists the names. */
+export function readyMade(name: string): ReadyMade {
+  const known = Object.hasOwn(READY_MADE, name) ? READY_MADE[name] : undefined;
+  if (known) return known;
+  throw new ModelHostError(`there is no ready-made host named "${name}"`, {
+    code: "MODEL_UNKNOWN",
+    details: { name, names: modelHostNames() },
+    hint: `Choose one of: ${modelHostNames().join(", ")}.`,
+  });
+}
+
+/** The description of a ready-made host, to be read or changed; a copy. */
+export function modelHostDescription(name: string): HostDescription {
+  return structuredClone(readyMade(name).description);
+}

@@ -1,0 +1,98 @@
+// A modelled host as plain data: JSON or an object literal. This file is the schema; everything that can be wrong with
+// a description is found here or by the PCI topology, before anything is built.
+// Invariants: descriptions hold no live objects and can be stored, compared and sent; disks are named, not opened.
+
+import { z } from "zod";
+import { ModelHostError } from "./error.ts";
+
+const diskDescription = z.union([
+  z.strictObject({ kind: z.literal("memory"), size: z.number().int().positive() }),
+  z.strictObject({ kind: z.literal("file"), path: z.string().min(1), readonly: z.boolean().optional() }),
+]);
+
+/** What a storage device stores on: zeroed host memory, or an image file. */
+export type DiskDescription = z.infer<typeof diskDescription>;
+
+export interface FunctionDescription {
+  /** `device.function` on its bus, such as "00.0". */
+  at: string;
+  /** A device model: "nvme", "edu" or "passive". */
+  model?: string | undefined;
+  /** Options of that model (see @minivmm/pci/devices); for nvme, `disk` is a DiskDescription. */
+  options?: Record<string, unknown> | undefined;
+  /** A bridge instead of a device. */
+  bridge?: "root-port" | "upstream-port" | "downstream-port" | "pcie-pci-bridge" | "pci-bridge" | undefined;
+  acs?: boolean | undefined;
+  multifunction?: boolean | undefined;
+  /** Driver bound at boot; absent: none. */
+  driver?: string | undefined;
+  children?: FunctionDescription[] | undefined;
+}
+
+const functionDescription: z.ZodType<FunctionDescription> = z.lazy(() =>
+  z
+    .strictObject({
+      at: z.string().regex(/^[0-9a-f]{1,2}\.[0-7]$/i, "a place is device.function in hexadecimal, such as 00.0"),
+      model: z.string().optional(),
+      options: z.record(z.string(), z.unknown()).optional(),
+      bridge: z.enum(["root-port", "upstream-port", "downstream-port", "pcie-pci-bridge", "pci-bridge"]).optional(),
+      acs: z.boolean().optional(),
+      multifunction: z.boolean().optional(),
+      driver: z.string().min(1).optional(),
+      children: z.array(functionDescription).optional(),
+    })
+    .refine((f) => (f.model === undefined) !== (f.bridge === undefined), "a function has a model or is a bridge")
+    .refine((f) => f.children === undefined || f.bridge !== undefined, "only bridges have children"),
+);
+
+const iommuDescription = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("spapr"),
+    /** Bare metal (IODA2 hardware), or a guest of another hypervisor whose tables that one keeps. */
+    platform: z.enum(["powernv", "pseries"]),
+  }),
+  z.strictObject({ kind: z.literal("none") }),
+]);
+
+const hostDescription = z.strictObject({
+  /** Shown in messages. */
+  name: z.string().min(1),
+  arch: z.enum(["x86_64", "ppc64le"]),
+  /** Kernel whose rules apply. Default "6.12". */
+  profile: z.enum(["6.12", "6.1", "4.12", "3.11"]).optional(),
+  /** Bytes; default that of the architecture. */
+  pageSize: z.union([z.literal(4096), z.literal(65536)]).optional(),
+  iommu: iommuDescription,
+  /** RLIMIT_MEMLOCK of processes, bytes; absent: unlimited. */
+  memlock: z.number().nonnegative().optional(),
+  domains: z
+    .array(z.strictObject({ domain: z.number().int().min(0).max(0xffff), devices: z.array(functionDescription) }))
+    .min(1),
+});
+
+/** A modelled host, as data. */
+export type HostDescription = z.infer<typeof hostDescription>;
+
+/** The description, checked. Throws ModelHostError MODEL_DESCRIPTION naming the place and the rule. */
+export function checkDescription(value: unknown): HostDescription {
+  const parsed = hostDescription.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const at = issue?.path.join(".") || "the description";
+  throw new ModelHostError(`the host description is wrong at ${at}: ${issue?.message ?? "not a description"}`, {
+    code: "MODEL_DESCRIPTION",
+    details: { at, issues: parsed.error.issues },
+    hint: "Compare it with a ready-made host: modelHostDescription(name) returns one.",
+  });
+}
+
+/** The disk option of a storage device, checked. Throws ModelHostError MODEL_DISK. */
+export function checkDisk(value: unknown): DiskDescription {
+  const parsed = diskDescription.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ModelHostError("a disk is { kind: memory, size } or { kind: file, path, readonly }", {
+    code: "MODEL_DISK",
+    details: { value },
+    hint: "Sizes are whole sectors of 512 bytes.",
+  });
+}

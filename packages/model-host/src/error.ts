@@ -1,0 +1,5 @@
+// Errors of descriptions and of the composition: what is wrong, where in the description, what to do.
+import { MinivmmError } from "@minivmm/host";
+
+/** Codes: MODEL_UNKNOWN, MODEL_OPTION, MODEL_DESCRIPTION, MODEL_DISK. */
+export class ModelHostError extends MinivmmError {}

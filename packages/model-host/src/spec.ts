@@ -1,0 +1,67 @@
+// The text form of a host, as command lines write it: `power9`, or `power9,disk=FILE,memlock=1G`.
+import { ModelHostError } from "./error.ts";
+
+export interface ModelSpec {
+  /** Name of a ready-made host. */
+  name: string;
+  /** Image file behind the disk that guests get. */
+  disk?: string;
+  /** RLIMIT_MEMLOCK, bytes. */
+  memlock?: number;
+  /** Kernel whose rules apply. */
+  profile?: "6.12" | "6.1" | "4.12" | "3.11";
+}
+
+const PROFILES = ["6.12", "6.1", "4.12", "3.11"] as const;
+const OPTIONS = ["disk", "memlock", "profile"];
+const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Throws ModelHostError MODEL_OPTION for an unknown option or a bad value. A comma in a value is written twice. */
+export function parseModelSpec(text: string): ModelSpec {
+  const [name = "", ...rest] = splitOptions(text);
+  const spec: ModelSpec = { name };
+  for (const part of rest) {
+    const equals = part.indexOf("=");
+    const key = equals < 0 ? part : part.slice(0, equals);
+    const value = equals < 0 ? "" : part.slice(equals + 1);
+    if (key === "disk" && value !== "") spec.disk = value;
+    else if (key === "memlock") spec.memlock = parseSize(value, part);
+    else if (key === "profile" && isProfile(value)) spec.profile = value;
+    else
+      throw badOption(part, OPTIONS.includes(key) ? `"${value}" is no value of ${key}` : `there is no option "${key}"`);
+  }
+  return spec;
+}
+
+function splitOptions(text: string): string[] {
+  const parts: string[] = [];
+  let current = "";
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== ",") current += text[i];
+    else if (text[i + 1] === ",") current += text[i++];
+    else {
+      parts.push(current);
+      current = "";
+    }
+  }
+  return [...parts, current];
+}
+
+function isProfile(value: string): value is (typeof PROFILES)[number] {
+  return (PROFILES as readonly string[]).includes(value);
+}
+
+function parseSize(value: string, part: string): number {
+  if (value === "unlimited") return Number.POSITIVE_INFINITY;
+  const match = /^(\d+)([KMGT]?)$/i.exec(value);
+  if (!match) throw badOption(part, `"${value}" is no size`);
+  return Number(match[1]) * (UNITS[(match[2] ?? "").toUpperCase()] as number);
+}
+
+function badOption(part: string, why: string): ModelHostError {
+  return new ModelHostError(`the host option "${part}" is wrong: ${why}`, {
+    code: "MODEL_OPTION",
+    details: { option: part },
+    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited) and profile=6.12|6.1|4.12|3.11.",
+  });
+}

@@ -1,0 +1,59 @@
+// What user space finds about PCI under /sys: one folder for each function and for each IOMMU group.
+// Source: Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups. Driver links, bind and driver_override
+// are the driver model's.
+import type { ModelKernel } from "@minivmm/host/model";
+import {
+  PCI_CLASS_REVISION,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
+  type PciFunction,
+  type PciTopology,
+} from "@minivmm/pci";
+
+const DEVICES = "/sys/bus/pci/devices";
+const GROUPS = "/sys/kernel/iommu_groups";
+
+export function publishPci(kernel: ModelKernel, topology: PciTopology): void {
+  for (const fn of topology.functions) publishFunction(kernel, fn);
+  kernel.sysfs.dir(GROUPS);
+  for (const group of topology.groups) {
+    const at = `${GROUPS}/${group.id}`;
+    kernel.sysfs.dir(`${at}/devices`);
+    if (group.name !== null) kernel.sysfs.file(`${at}/name`, { read: () => `${group.name}\n` });
+    for (const fn of group.functions) kernel.sysfs.link(`${at}/devices/${fn.name}`, `${DEVICES}/${fn.name}`);
+  }
+}
+
+function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
+  const at = `${DEVICES}/${fn.name}`;
+  const { sysfs } = kernel;
+  sysfs.dir(at);
+  const number = (name: string, value: () => number, digits: number): void =>
+    sysfs.file(`${at}/${name}`, { read: () => `0x${value().toString(16).padStart(digits, "0")}\n` });
+  number("vendor", () => fn.readConfig(PCI_VENDOR_ID, 2), 4);
+  number("device", () => fn.readConfig(PCI_VENDOR_ID + 2, 2), 4);
+  number("class", () => fn.readConfig(PCI_CLASS_REVISION, 4) >>> 8, 6);
+  number("revision", () => fn.readConfig(PCI_CLASS_REVISION, 1), 2);
+  if (!fn.isBridge) {
+    number("subsystem_vendor", () => fn.readConfig(PCI_SUBSYSTEM_VENDOR_ID, 2), 4);
+    number("subsystem_device", () => fn.readConfig(PCI_SUBSYSTEM_VENDOR_ID + 2, 2), 4);
+  }
+  sysfs.file(`${at}/resource`, { read: () => resourceTable(fn) });
+  sysfs.file(`${at}/config`, {
+    read: () => Uint8Array.from({ length: fn.config.bytes.length }, (_, i) => fn.readConfig(i, 1)),
+  });
+  if (fn.group) sysfs.link(`${at}/iommu_group`, `${GROUPS}/${fn.group.id}`);
+}
+
+/** The first seven resources: start, end and IORESOURCE_* flags, as hexadecimal columns. */
+function resourceTable(fn: PciFunction): string {
+  const hex = (value: number): string => `0x${value.toString(16).padStart(16, "0")}`;
+  const rows = Array.from({ length: 7 }, (_, index) => {
+    const bar = fn.bar(index);
+    if (!bar || bar.address === 0) return [0, 0, 0];
+    const io = bar.type === "io";
+    const flags = (io ? 0x40100 : 0x40200) + (bar.type === "mem64" ? 0x100000 : 0);
+    return [bar.address, bar.address + bar.size - 1, flags];
+  });
+  return `${rows.map((row) => row.map(hex).join(" ")).join("\n")}\n`;
+}

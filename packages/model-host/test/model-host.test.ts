@@ -1,0 +1,123 @@
+import { EACCES, O_RDWR } from "@minivmm/host";
+import { memoryDisk } from "@minivmm/pci/devices";
+import { iommuGroupOf, VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  ModelHostError,
+  modelHost,
+  modelHostDescription,
+  modelHostNames,
+  POWER9_DISK,
+  parseModelSpec,
+} from "../src/index.ts";
+
+describe("model-host: ready-made hosts", () => {
+  it.each(modelHostNames())("%s is plain data and can be built", (name) => {
+    const description = modelHostDescription(name);
+    expect(JSON.parse(JSON.stringify(description))).toEqual(description);
+    using host = modelHost(description);
+    expect(host.topology.functions.length).toBeGreaterThan(0);
+    const process = host.spawn();
+    expect(process.exists("/dev/vfio/vfio")).toBe(true);
+    process.exit();
+  });
+
+  it("power9 gives its disk to user space", () => {
+    using host = modelHost("power9", { disk: new Uint8Array(1 << 20) });
+    const process = host.spawn();
+    const container = VfioContainer.open(process);
+    const group = VfioGroup.open(process, iommuGroupOf(process, POWER9_DISK));
+    expect(group.status()).toEqual({ viable: true, containerSet: false });
+    group.setContainer(container);
+    container.setIommu(VFIO_SPAPR_TCE_v2_IOMMU);
+    const device = group.device(POWER9_DISK);
+    expect(device.readConfig(0, 4)).toBe(0x00101b36);
+    process.exit();
+    expect(host.vfio.groups.get(group.id)?.opened).toBe(false);
+  });
+
+  it("power9 keeps the disk of its own driver", () => {
+    using host = modelHost("power9");
+    const process = host.spawn();
+    expect(() => VfioGroup.open(process, iommuGroupOf(process, "0000:01:00.0"))).toThrow("no device of IOMMU group 0 is bound");
+  });
+
+  it("shows its functions and groups in sysfs", () => {
+    using host = modelHost("power9");
+    const process = host.spawn();
+    const text = (path: string): string => new TextDecoder().decode(process.readFile(path) as Uint8Array);
+    const at = `/sys/bus/pci/devices/${POWER9_DISK}`;
+    expect(text(`${at}/vendor`)).toBe("0x1b36\n");
+    expect(text(`${at}/class`)).toBe("0x010802\n");
+    expect((process.readFile(`${at}/config`) as Uint8Array).slice(0, 4)).toEqual(new Uint8Array([0x36, 0x1b, 0x10, 0]));
+    expect(process.readlink(`${at}/driver`)).toBe("/sys/bus/pci/drivers/vfio-pci");
+    expect(process.readlink(`${at}/iommu_group`)).toBe("/sys/kernel/iommu_groups/1");
+    expect(process.readdir("/sys/kernel/iommu_groups/3/devices")).toEqual(["0003:02:01.0", "0003:02:02.0"]);
+    expect(text(`${at}/resource`).split("\n").length).toBe(8);
+    expect(process.writeFile(`${at}/vendor`, "1")).toBe(-EACCES);
+  });
+});
+
+describe("model-host: descriptions", () => {
+  const base = modelHostDescription("power9");
+
+  it.each([
+    ["an unknown key", { ...base, wings: 2 }],
+    ["no domains", { ...base, domains: [] }],
+    ["a place that is none", { ...base, domains: [{ domain: 0, devices: [{ at: "zz", model: "edu" }] }] }],
+    ["neither model nor bridge", { ...base, domains: [{ domain: 0, devices: [{ at: "00.0" }] }] }],
+    [
+      "children below a device",
+      { ...base, domains: [{ domain: 0, devices: [{ at: "00.0", model: "edu", children: [] }] }] },
+    ],
+    ["nothing", null],
+  ])("refuses %s with its place", (_what, description) => {
+    expect(() => modelHost(description as never)).toThrow(expect.objectContaining({ code: "MODEL_DESCRIPTION" }));
+  });
+
+  it("names the ready-made hosts when asked for another", () => {
+    expect(() => modelHost("vax")).toThrow(ModelHostError);
+    expect(() => modelHost("toString")).toThrow('no ready-made host named "toString"');
+  });
+
+  it("refuses a disk image that is missing, and a disk for a host without one", () => {
+    expect(() => modelHost("power9", { disk: "/nonexistent/disk" })).toThrow("cannot open the disk image");
+    expect(() => modelHost(base, { disk: memoryDisk(512) })).toThrow(expect.objectContaining({ code: "MODEL_OPTION" }));
+  });
+
+  it("limits locked memory of every process", () => {
+    using host = modelHost("power9", { memlock: 65536 });
+    expect(host.spawn().getrlimit("memlock")).toEqual({ soft: 65536, hard: 65536 });
+    expect(host.spawn().open("/dev/kvm", O_RDWR)).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("model-host: text form", () => {
+  it("reads name and options", () => {
+    expect(parseModelSpec("power9")).toEqual({ name: "power9" });
+    expect(parseModelSpec("power9,disk=a,,b.img,memlock=2G,profile=4.12")).toEqual({
+      name: "power9",
+      disk: "a,b.img",
+      memlock: 2 ** 31,
+      profile: "4.12",
+    });
+    expect(parseModelSpec("x,memlock=unlimited").memlock).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it.each(["p,disk=", "p,memlock=much", "p,profile=2.4", "p,color=red", "p,"])("refuses %s", (text) => {
+    expect(() => parseModelSpec(text)).toThrow(expect.objectContaining({ code: "MODEL_OPTION" }));
+  });
+
+  it("answers any text with a spec or a ModelHostError", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        try {
+          expect(typeof parseModelSpec(text).name).toBe("string");
+        } catch (error) {
+          expect(error).toBeInstanceOf(ModelHostError);
+        }
+      }),
+    );
+  });
+});
