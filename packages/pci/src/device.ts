@@ -35,6 +35,8 @@ export abstract class PciDevice {
   irq: IrqPort = NO_IRQ;
   msi: Msi | null = null;
   msix: Msix | null = null;
+  /** Offset of the power management capability, 0 without one; kept here because every access asks for the state. */
+  pmOffset = 0;
   #intxWanted = false;
   #intxLevel = false;
 

@@ -24,6 +24,7 @@ const PMC_D1_D2 = 0x0600;
 export function addPm(device: PciDevice, options: PmOptions = {}): number {
   const { config } = device;
   const at = config.addCapability(PCI_CAP_ID_PM, 8, options.at);
+  device.pmOffset = at;
   const noSoftReset = options.noSoftReset ? PCI_PM_CTRL_NO_SOFT_RESET : 0;
   config.define(at + PCI_PM_PMC, 2, { value: PMC_VERSION | (options.d1d2 ? PMC_D1_D2 : 0) });
   config.define(at + PCI_PM_CTRL, 2, { value: noSoftReset, write: PCI_PM_CTRL_STATE_MASK });
@@ -42,6 +43,6 @@ export function addPm(device: PciDevice, options: PmOptions = {}): number {
 
 /** Power state of a function: 0 (D0) .. 3 (D3hot); functions without the capability are always in D0. */
 export function powerState(device: PciDevice): number {
-  const at = device.config.findCapability(PCI_CAP_ID_PM);
-  return at === 0 ? 0 : device.config.read(at + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK;
+  const at = device.pmOffset;
+  return at === 0 ? 0 : device.config.bytes[at + PCI_PM_CTRL]! & PCI_PM_CTRL_STATE_MASK;
 }

@@ -3,7 +3,7 @@
 import { EINVAL } from "@minivmm/host";
 import { hasAfFlr } from "../caps/af.ts";
 import { hasFlr } from "../caps/pcie.ts";
-import { PCI_CAP_ID_PM, PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET } from "../registers.ts";
+import { PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET } from "../registers.ts";
 import type { PciFunction } from "../topology/function.ts";
 import { noBusReset, noFlr, noPmReset } from "./quirks.ts";
 
@@ -23,7 +23,7 @@ export function canReset(fn: PciFunction, method: ResetMethod): boolean {
     case "af_flr":
       return hasAfFlr(fn.device) && !noFlr(fn);
     case "pm": {
-      const at = fn.config.findCapability(PCI_CAP_ID_PM);
+      const at = fn.device.pmOffset;
       return at !== 0 && !noPmReset(fn) && !(fn.config.read(at + PCI_PM_CTRL, 2) & PCI_PM_CTRL_NO_SOFT_RESET);
     }
     case "bus":

@@ -1,12 +1,12 @@
 // Moving a function between power states the way the kernel does (pci_set_power_state): through PMCSR, putting BARs back
 // when the function lost them on its way out of D3hot.
 import { writeBarAddress } from "../bar.ts";
-import { PCI_CAP_ID_PM, PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK } from "../registers.ts";
+import { PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK } from "../registers.ts";
 import type { PciFunction } from "../topology/function.ts";
 
 /** Put a function into D0 (0) .. D3hot (3). Without the capability, or when it does not answer, nothing happens. */
 export function setPowerState(fn: PciFunction, state: 0 | 1 | 2 | 3): void {
-  const at = fn.config.findCapability(PCI_CAP_ID_PM);
+  const at = fn.device.pmOffset;
   const before = fn.powerState;
   if (at === 0 || before === state) return;
   const control = fn.config.read(at + PCI_PM_CTRL, 2) & ~PCI_PM_CTRL_STATE_MASK;

@@ -29,6 +29,7 @@ export class PciFunction {
   readonly device: PciDevice;
   /** BARs with the addresses that the host's firmware gave them. */
   readonly bars: AssignedBar[];
+  readonly #barAt: (AssignedBar | undefined)[] = [];
   /** The bus behind a bridge. */
   secondary: PciBus | null = null;
   /** Name of the bound driver. Change it through `bindDriver` / `unbindDriver`, which keep the group's rules. */
@@ -49,6 +50,7 @@ export class PciFunction {
     this.bdf = bdf;
     this.device = device;
     this.bars = device.bars.map((bar) => ({ ...bar, address: 0, busAddress: 0 }));
+    for (const bar of this.bars) this.#barAt[bar.index] = bar;
     device.dma = new FunctionDma(this);
   }
 
@@ -89,7 +91,7 @@ export class PciFunction {
   }
 
   bar(index: number): AssignedBar | undefined {
-    return this.bars.find((bar) => bar.index === index);
+    return this.#barAt[index];
   }
 
   /** True when the function answers accesses to this BAR now: decode enabled, in D0..D2, present. */
