@@ -33,20 +33,20 @@ export class TceTable implements WindowGeometry {
   readonly busHi: number;
   readonly busLo: number;
   readonly entries: number;
+  readonly pageBytes: number;
+  readonly listeners: readonly TceListener[];
   /** [2i] low half, [2i+1] high half of entry i. */
   readonly words: Uint32Array;
 
-  constructor(geometry: WindowGeometry) {
+  constructor(geometry: WindowGeometry, listeners: readonly TceListener[]) {
+    this.listeners = listeners;
+    this.pageBytes = 2 ** geometry.pageShift;
     this.liobn = geometry.liobn;
     this.pageShift = geometry.pageShift;
     this.busHi = geometry.busHi;
     this.busLo = geometry.busLo;
     this.entries = geometry.entries;
     this.words = new Uint32Array(geometry.entries * 2);
-  }
-
-  get pageBytes(): number {
-    return 2 ** this.pageShift;
   }
 
   /** Index of the entry for a bus address (low bits ignored), -1 when the address is not in the window. */
@@ -59,13 +59,13 @@ export class TceTable implements WindowGeometry {
     }
     // Entries are at most 2^24 of at most 2^34 bytes: a larger distance is outside whatever its exact value.
     if (hi < 0 || hi >= 0x20_0000) return -1;
-    const index = Math.floor((hi * 0x1_0000_0000 + lo) / 2 ** this.pageShift);
+    const index = Math.floor((hi * 0x1_0000_0000 + lo) / this.pageBytes);
     return index < this.entries ? index : -1;
   }
 
   /** Bus address of an entry relative to the window's start, as a number (< 2^53 checked at creation). */
   offsetOf(index: number): number {
-    return index * 2 ** this.pageShift;
+    return index * this.pageBytes;
   }
 }
 
@@ -73,9 +73,15 @@ export class TceTable implements WindowGeometry {
 export class TceTables {
   private readonly byLiobn = new Map<number, TceTable>();
   private readonly listeners = new Map<number, TceListener[]>();
+  private last: TceTable | undefined;
 
+  /** Guests work on one window for long, so the last one found is looked at first. */
   find(liobn: number): TceTable | undefined {
-    return this.byLiobn.get(liobn);
+    const { last } = this;
+    if (last !== undefined && last.liobn === liobn) return last;
+    const table = this.byLiobn.get(liobn);
+    this.last = table;
+    return table;
   }
 
   *[Symbol.iterator](): IterableIterator<TceTable> {
@@ -85,7 +91,7 @@ export class TceTables {
   /** Hears of the tables with these LIOBNs, of those that exist at once. */
   listen(liobns: readonly number[], listener: TceListener): void {
     for (const liobn of liobns) {
-      this.listeners.set(liobn, [...(this.listeners.get(liobn) ?? []), listener]);
+      this.listenersOf(liobn).push(listener);
       const table = this.byLiobn.get(liobn);
       if (table !== undefined) listener.windowAdded(table);
     }
@@ -97,16 +103,17 @@ export class TceTables {
     if (this.byLiobn.has(geometry.liobn) || geometry.entries < 1 || geometry.entries > MAX_TCES || bytes > 2 ** 52) {
       return false;
     }
-    const table = new TceTable(geometry);
+    const table = new TceTable(geometry, this.listenersOf(geometry.liobn));
     this.byLiobn.set(geometry.liobn, table);
-    for (const listener of this.listeners.get(geometry.liobn) ?? []) listener.windowAdded(table);
+    for (const listener of table.listeners) listener.windowAdded(table);
     return true;
   }
 
   remove(liobn: number): boolean {
     const table = this.byLiobn.get(liobn);
     if (table === undefined) return false;
-    for (const listener of this.listeners.get(liobn) ?? []) listener.windowRemoved(table);
+    for (const listener of table.listeners) listener.windowRemoved(table);
+    this.last = undefined;
     return this.byLiobn.delete(liobn);
   }
 
@@ -118,8 +125,16 @@ export class TceTables {
     words[at] = lo;
     words[at + 1] = hi;
     if (oldPermissions === 0 && (lo & TCE_PERMISSIONS) === 0) return;
-    const listeners = this.listeners.get(table.liobn);
-    if (listeners === undefined) return;
-    for (const listener of listeners) listener.entryChanged(table, index, oldPermissions);
+    const { listeners } = table;
+    for (let i = 0; i < listeners.length; i++) listeners[i]!.entryChanged(table, index, oldPermissions);
+  }
+
+  private listenersOf(liobn: number): TceListener[] {
+    let list = this.listeners.get(liobn);
+    if (list === undefined) {
+      list = [];
+      this.listeners.set(liobn, list);
+    }
+    return list;
   }
 }
