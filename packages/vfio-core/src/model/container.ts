@@ -8,8 +8,7 @@
 import { EINVAL, ENODEV, EPERM } from "@minivmm/host";
 import { type FileOps, type IoctlCall, KernelError, refusal } from "@minivmm/host/model";
 import { VFIO_API_VERSION, type VfioIoctls } from "../uapi.ts";
-import type { VfioGroup } from "./group.ts";
-import type { IommuContainer, IommuDriver, IommuInstance } from "./iommu-driver.ts";
+import type { IommuAttachable, IommuContainer, IommuDriver, IommuInstance } from "./iommu-driver.ts";
 
 export interface ContainerContext {
   readonly ioctls: VfioIoctls;
@@ -20,7 +19,7 @@ export interface ContainerContext {
 export class VfioContainer implements FileOps, IommuContainer {
   readonly kind = "vfio-container";
   readonly #context: ContainerContext;
-  readonly #groups: VfioGroup[] = [];
+  readonly #groups: IommuAttachable[] = [];
   #driver: IommuDriver | null = null;
   #instance: IommuInstance | null = null;
   #noiommu = false;
@@ -29,7 +28,7 @@ export class VfioContainer implements FileOps, IommuContainer {
     this.#context = context;
   }
 
-  get groups(): readonly VfioGroup[] {
+  get groups(): readonly IommuAttachable[] {
     return this.#groups;
   }
   get noiommu(): boolean {
@@ -82,7 +81,7 @@ export class VfioContainer implements FileOps, IommuContainer {
   }
 
   /** SET_CONTAINER of one group, whose DMA the caller owns already. Throws what the driver throws. */
-  attach(group: VfioGroup): void {
+  attach(group: IommuAttachable): void {
     const noiommu = group.type === "noiommu";
     if (this.#groups.length > 0 && this.#noiommu !== noiommu) {
       throw new KernelError(EPERM, "groups with and without an IOMMU cannot share a container");
@@ -92,7 +91,7 @@ export class VfioContainer implements FileOps, IommuContainer {
     this.#groups.push(group);
   }
 
-  detach(group: VfioGroup): void {
+  detach(group: IommuAttachable): void {
     this.#instance?.detachGroup(group);
     group.iommuGroup.domain = null;
     this.#groups.splice(this.#groups.indexOf(group), 1);
@@ -122,7 +121,7 @@ export class VfioContainer implements FileOps, IommuContainer {
 
   #attachAll(driver: IommuDriver, type: number): IommuInstance {
     const instance = driver.open(type, this);
-    const attached: VfioGroup[] = [];
+    const attached: IommuAttachable[] = [];
     try {
       for (const group of this.#groups) {
         instance.attachGroup(group);

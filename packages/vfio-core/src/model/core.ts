@@ -9,14 +9,14 @@ import type { ModelKernel } from "@minivmm/host/model";
 import type { PciFunction, PciTopology } from "@minivmm/pci";
 import { type VfioIoctls, vfioIoctls } from "../uapi.ts";
 import { VfioContainer } from "./container.ts";
-import { VfioPciDevice } from "./device.ts";
+import { type DeviceIoctlHandler, VfioPciDevice } from "./device.ts";
 import { deviceSet, tryResetSet } from "./device-set.ts";
 import { DriverModel } from "./driver-model.ts";
 import { VfioGroup } from "./group.ts";
 import { VfioGroupFile } from "./group-file.ts";
 import type { IommuDriver } from "./iommu-driver.ts";
 import { type Profile, profileOf } from "./profile.ts";
-import type { DeviceIoctlHandler, VfioHost } from "./vfio-host.ts";
+import type { VfioHost } from "./vfio-host.ts";
 
 export interface VfioCoreOptions {
   /** The IOMMU turns no-snoop DMA into snooped DMA. Default: true on x86_64, false on ppc64le. */
@@ -29,7 +29,7 @@ export interface VfioCoreOptions {
   readonly nointxmask?: boolean;
 }
 
-export class VfioCore implements VfioHost {
+export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly kernel: ModelKernel;
   readonly topology: PciTopology;
   readonly ioctls: VfioIoctls;
@@ -40,13 +40,13 @@ export class VfioCore implements VfioHost {
   readonly nointxmask: boolean;
   readonly drivers: DriverModel;
   /** Groups that have a registered device, by IOMMU group number. */
-  readonly groups = new Map<number, VfioGroup>();
+  readonly groups = new Map<number, VfioGroup<VfioPciDevice>>();
   /** Registered devices in bind order. */
   readonly devices = new Map<PciFunction, VfioPciDevice>();
   /** Newest first, as containers ask them. */
   readonly iommuDrivers: IommuDriver[] = [];
   readonly #deviceIoctls = new Map<number, DeviceIoctlHandler>();
-  readonly #nodes = new Map<VfioGroup, { remove(): void }>();
+  readonly #nodes = new Map<VfioGroup<VfioPciDevice>, { remove(): void }>();
 
   constructor(kernel: ModelKernel, topology: PciTopology, options: VfioCoreOptions = {}) {
     const x86 = kernel.arch === "x86_64";
@@ -154,7 +154,7 @@ export class VfioCore implements VfioHost {
     if (!iommuGroup) return;
     let group = this.groups.get(iommuGroup.id);
     if (!group) {
-      group = new VfioGroup(iommuGroup);
+      group = new VfioGroup<VfioPciDevice>(iommuGroup);
       this.groups.set(group.id, group);
       this.#nodes.set(group, this.#publish(group));
     }
@@ -163,7 +163,7 @@ export class VfioCore implements VfioHost {
     this.devices.set(fn, device);
   }
 
-  #publish(group: VfioGroup): { remove(): void } {
+  #publish(group: VfioGroup<VfioPciDevice>): { remove(): void } {
     return this.kernel.registerNode(`/dev/vfio/${group.id}`, (process) => VfioGroupFile.open(group, this, process));
   }
 

@@ -29,15 +29,18 @@ import type { VirtualConfig } from "./config/virtual-config.ts";
 import { DeviceState } from "./device-state.ts";
 import type { LowPower } from "./feature.ts";
 import type { KvmReference, VfioGroup } from "./group.ts";
-import type { VfioHost } from "./vfio-host.ts";
+import type { IoctlHandler, VfioHost } from "./vfio-host.ts";
 import type { Profile } from "./profile.ts";
 import type { BarRegions } from "./regions.ts";
 import { romImageSize } from "./rom.ts";
 
+/** An ioctl of vfio-pci device files that another package answers. */
+export type DeviceIoctlHandler = IoctlHandler<VfioPciDevice>;
+
 export class VfioPciDevice {
   readonly fn: PciFunction;
-  readonly group: VfioGroup;
-  readonly host: VfioHost;
+  readonly group: VfioGroup<VfioPciDevice>;
+  readonly host: VfioHost<VfioPciDevice>;
   openCount = 0;
   /** The open-time trial reset succeeded. */
   resetWorks = false;
@@ -56,7 +59,7 @@ export class VfioPciDevice {
   #saved: SavedConfig | null = null;
   #groupFile: OpenFile | null = null;
 
-  constructor(fn: PciFunction, group: VfioGroup, host: VfioHost) {
+  constructor(fn: PciFunction, group: VfioGroup<VfioPciDevice>, host: VfioHost<VfioPciDevice>) {
     this.fn = fn;
     this.group = group;
     this.host = host;

@@ -7,8 +7,8 @@
  * completes at the last close.
  */
 import { EBUSY, EEXIST, EINVAL, ENODEV } from "@minivmm/host";
-import { bindDriver, PCI_CLASS_REVISION, PCI_VENDOR_ID, type PciFunction, unbindDriver } from "@minivmm/pci";
-import type { VfioCore } from "./core.ts";
+import type { ModelKernel } from "@minivmm/host/model";
+import { bindDriver, PCI_CLASS_REVISION, PCI_VENDOR_ID, type PciFunction, type PciTopology, unbindDriver } from "@minivmm/pci";
 
 const BUS = "/sys/bus/pci";
 const VFIO_PCI = "vfio-pci";
@@ -20,6 +20,16 @@ export interface PciDeviceId {
   readonly device: number;
   readonly class?: number;
   readonly classMask?: number;
+}
+
+/** What the driver model needs of the kernel around it: vfio-pci's own probe and remove among it. */
+export interface DriverHost {
+  readonly kernel: ModelKernel;
+  readonly topology: PciTopology;
+  /** vfio-pci's probe: 0 or -errno. */
+  probe(fn: PciFunction): number;
+  /** vfio-pci's remove; `done` runs when the device is free. */
+  remove(fn: PciFunction, done: () => void): void;
 }
 
 interface Driver {
@@ -36,10 +46,10 @@ const BUILT_IN: readonly Driver[] = [
 ];
 
 export class DriverModel {
-  readonly #core: VfioCore;
+  readonly #core: DriverHost;
   readonly #drivers = new Map<string, Driver>();
 
-  constructor(core: VfioCore) {
+  constructor(core: DriverHost) {
     this.#core = core;
     const { sysfs } = core.kernel;
     for (const { name, ids } of BUILT_IN) this.registerDriver(name, ids);

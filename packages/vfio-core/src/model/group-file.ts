@@ -20,16 +20,16 @@ export interface GroupContext {
 
 export class VfioGroupFile implements FileOps {
   readonly kind = "vfio-group";
-  readonly group: VfioGroup;
+  readonly group: VfioGroup<VfioPciDevice>;
   readonly #context: GroupContext;
 
-  private constructor(group: VfioGroup, context: GroupContext) {
+  private constructor(group: VfioGroup<VfioPciDevice>, context: GroupContext) {
     this.group = group;
     this.#context = context;
   }
 
   /** open(2) of the node: a second one, by whomever, is EBUSY. */
-  static open(group: VfioGroup, context: GroupContext, process: ModelProcess): VfioGroupFile | number {
+  static open(group: VfioGroup<VfioPciDevice>, context: GroupContext, process: ModelProcess): VfioGroupFile | number {
     if (group.devices.length === 0) return -ENODEV;
     if (group.type === "noiommu" && !process.has("SYS_RAWIO")) return -EPERM;
     // An external user may keep a group attached whose file is gone.

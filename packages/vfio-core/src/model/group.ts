@@ -8,7 +8,6 @@
 import type { OpenFile } from "@minivmm/host/model";
 import type { IommuGroup } from "@minivmm/pci";
 import type { VfioContainer } from "./container.ts";
-import type { VfioPciDevice } from "./device.ts";
 import type { IommuAttachable, VfioGroupType } from "./iommu-driver.ts";
 
 /** The virtual machine a group or device belongs to, as far as VFIO cares: something with a reference count. */
@@ -17,12 +16,13 @@ export interface KvmReference {
   put(): void;
 }
 
-export class VfioGroup implements IommuAttachable {
+/** `D`: what the group registers; generic because devices know their group. */
+export class VfioGroup<D = unknown> implements IommuAttachable {
   readonly id: number;
   readonly type: VfioGroupType;
   readonly iommuGroup: IommuGroup;
   /** Registered devices in bind order. Empty: the group lost its last driver and is only a husk behind open files. */
-  readonly devices: VfioPciDevice[] = [];
+  readonly devices: D[] = [];
   /** True from open(2) of the node until the last reference on that file is gone. */
   opened = false;
   /** That file, once an ioctl has shown it to us. */

@@ -2,13 +2,13 @@
 import type { IoctlCall } from "@minivmm/host/model";
 import type { PciFunction } from "@minivmm/pci";
 import type { VfioIoctls } from "../uapi.ts";
-import type { VfioPciDevice } from "./device.ts";
 import type { Profile } from "./profile.ts";
 
 /** An ioctl of vfio-pci devices that another package answers. Result or -errno; may throw KernelError. */
-export type DeviceIoctlHandler = (call: IoctlCall, device: VfioPciDevice) => number;
+export type IoctlHandler<D> = (call: IoctlCall, device: D) => number;
 
-export interface VfioHost {
+/** `D`: the device, generic because it holds its host. */
+export interface VfioHost<D> {
   readonly ioctls: VfioIoctls;
   readonly profile: Profile;
   readonly pageSize: number;
@@ -21,6 +21,6 @@ export interface VfioHost {
   /** No BAR of another function, nor another BAR of this one, lies in [start, end) beyond the one that starts there. */
   aloneInPage(fn: PciFunction, start: number, end: number): boolean;
   /** After the last close: reset the bus if nobody on it is in use. */
-  tryResetSet(device: VfioPciDevice): void;
-  deviceIoctl(request: number): DeviceIoctlHandler | undefined;
+  tryResetSet(device: D): void;
+  deviceIoctl(request: number): IoctlHandler<D> | undefined;
 }

@@ -20,9 +20,9 @@ import {
   touchesBar,
 } from "./header.ts";
 import { HEADER } from "./permissions.ts";
-import type { VirtualConfig } from "./virtual-config.ts";
+import type { ConfigTarget } from "./target.ts";
 
-export type Behaviour = (config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number) => void;
+export type Behaviour = (config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number) => void;
 
 const EXP_DEVCAP = 4;
 const EXP_DEVCTL = 8;
@@ -36,7 +36,7 @@ const MSI_QSIZE = 0x70;
 const VPD_F = 0x8000;
 const DECODE = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
 
-function header(config: VirtualConfig, _start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function header(config: ConfigTarget, _start: number, at: number, size: 1 | 2 | 4, value: number): void {
   if (at === PCI_COMMAND) commandDecode(config, value);
   config.storeChunk(at, size, value);
   if (at === PCI_COMMAND) {
@@ -53,7 +53,7 @@ function header(config: VirtualConfig, _start: number, at: number, size: 1 | 2 |
 }
 
 /** Before COMMAND is stored: mappings go when decode goes; BARs that a reset behind our back lost come back. */
-function commandDecode(config: VirtualConfig, value: number): void {
+function commandDecode(config: ConfigTarget, value: number): void {
   if (!(value & PCI_COMMAND_MEMORY)) config.effects.memoryDisabled();
   const virtual = config.virtual(PCI_COMMAND, 2);
   const physical = config.hw.read(PCI_COMMAND, 2);
@@ -61,11 +61,11 @@ function commandDecode(config: VirtualConfig, value: number): void {
   if (lost !== 0 || barsLost(config)) restoreBars(config);
 }
 
-function barsLost(config: VirtualConfig): boolean {
+function barsLost(config: ConfigTarget): boolean {
   return config.bars.some((bar, i) => i < 6 && bar.size > 0 && (config.hw.read(barAt(i), 4) & ~0xf) >>> 0 !== low(bar.bus));
 }
 
-function restoreBars(config: VirtualConfig): void {
+function restoreBars(config: ConfigTarget): void {
   config.bars.forEach((bar, i) => {
     if (i >= 6 || bar.size === 0) return;
     config.hw.write(barAt(i), 4, low(bar.bus));
@@ -76,12 +76,12 @@ function restoreBars(config: VirtualConfig): void {
 const barAt = (index: number) => PCI_BASE_ADDRESS_0 + 4 * index;
 const low = (address: number) => (address & ~0xf) >>> 0;
 
-function power(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function power(config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number): void {
   config.storeChunk(at, size, value);
   if (at === start + 4) config.effects.powerState(value & 3);
 }
 
-function express(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function express(config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number): void {
   const ctrl = start + EXP_DEVCTL;
   const before = config.virtual(ctrl, 2);
   config.storeChunk(at, size, value);
@@ -98,7 +98,7 @@ function express(config: VirtualConfig, start: number, at: number, size: 1 | 2 |
   }
 }
 
-function advancedFeatures(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function advancedFeatures(config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number): void {
   config.storeChunk(at, size, value);
   const ctrl = start + 4;
   if (!(config.virtual(ctrl, 1) & 1)) return;
@@ -106,7 +106,7 @@ function advancedFeatures(config: VirtualConfig, start: number, at: number, size
   if ((config.hw.read(start + 3, 1) & AF_CAP_FLR_TP) === AF_CAP_FLR_TP) config.effects.functionReset();
 }
 
-function msi(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function msi(config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number): void {
   config.storeChunk(at, size, value);
   const flagsAt = start + 2;
   if (at > flagsAt || at + size < flagsAt + 1) return;
@@ -118,7 +118,7 @@ function msi(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, 
   config.hw.write(flagsAt, 2, flags);
 }
 
-function vitalProductData(config: VirtualConfig, start: number, at: number, size: 1 | 2 | 4, value: number): void {
+function vitalProductData(config: ConfigTarget, start: number, at: number, size: 1 | 2 | 4, value: number): void {
   config.storeChunk(at, size, value);
   const high = start + 3;
   if (at > high || at + size <= high) return;

@@ -11,27 +11,7 @@ import { fixBars, type HostBar } from "./bars.ts";
 import { PCI_COMMAND, PCI_COMMAND_MEMORY, PCI_INTERRUPT_PIN, touchesBar } from "./header.ts";
 import { layOutConfig } from "./layout.ts";
 import { HEADER, type PermissionMap } from "./permissions.ts";
-
-export interface HardwareConfig {
-  read(offset: number, size: number): number;
-  write(offset: number, size: number, value: number): void;
-}
-
-/** What a write to configuration space can set off in the device it belongs to. */
-export interface ConfigEffects {
-  /** Memory decode goes off: mappings of BARs must fault from now on. */
-  memoryDisabled(): void;
-  /** Virtual INTx disable changed. */
-  intxDisable(on: boolean): void;
-  /** PMCSR.PowerState written: 0..3. */
-  powerState(state: number): void;
-  /** FLR bit written on a function that has FLR. */
-  functionReset(): void;
-  /** Is MSI the active interrupt mode? */
-  msiActive(): boolean;
-  /** log2 of the MSI vectors that the ioctl allocated. */
-  msiQueueSize(): number;
-}
+import type { ConfigEffects, ConfigTarget, HardwareConfig } from "./target.ts";
 
 export interface VirtualConfigOptions {
   readonly hw: HardwareConfig;
@@ -43,7 +23,7 @@ export interface VirtualConfigOptions {
   readonly nointx: boolean;
 }
 
-export class VirtualConfig {
+export class VirtualConfig implements ConfigTarget {
   readonly vconfig: Uint8Array;
   readonly map: PermissionMap;
   readonly capabilities: ReadonlyMap<number, number>;

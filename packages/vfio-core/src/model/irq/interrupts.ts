@@ -4,8 +4,6 @@
  * Source: drivers/vfio/pci/vfio_pci_intrs.c. This file decides which index may do what; the others do it.
  */
 import { ENOTTY } from "@minivmm/host";
-import type { ModelProcess } from "@minivmm/host/model";
-import type { PciFunction } from "@minivmm/pci";
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -17,39 +15,12 @@ import {
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_REQ_IRQ_INDEX,
 } from "../../uapi.ts";
-import type { VirtualConfig } from "../config/virtual-config.ts";
-import type { Profile } from "../profile.ts";
 import { Intx } from "./intx.ts";
 import { MessageInterrupts } from "./messages.ts";
 import { Notifier } from "./notifier.ts";
+import { IRQ_NONE, type IrqDevice, type IrqOwner, type IrqRequest } from "./types.ts";
 
-/** No index is active. */
-export const IRQ_NONE = 5;
-
-/** A validated request: `data` holds exactly `count` elements of the kind that `flags` names. */
-export interface IrqRequest {
-  readonly process: ModelProcess;
-  readonly flags: number;
-  readonly index: number;
-  readonly start: number;
-  readonly count: number;
-  readonly data: Uint8Array;
-}
-
-/** What the interrupt code needs of its device. */
-export interface IrqDevice {
-  readonly fn: PciFunction;
-  readonly config: VirtualConfig;
-  readonly profile: Profile;
-  /** INTx disable and interrupt status work, so the line can be shared. */
-  readonly pci23: boolean;
-  /** MSI-X vectors can be added later. */
-  readonly dynamicMsix: boolean;
-  /** A function may have several MSI vectors. */
-  readonly multiMsi: boolean;
-}
-
-export class Interrupts {
+export class Interrupts implements IrqOwner {
   /** Active index: INTx, MSI or MSI-X, or IRQ_NONE. */
   mode: number = IRQ_NONE;
   readonly device: IrqDevice;

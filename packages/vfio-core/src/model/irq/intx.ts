@@ -15,8 +15,8 @@ import {
 } from "../../uapi.ts";
 import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from "../config/header.ts";
 import { eventFdFile, eventFdOf } from "../eventfd.ts";
-import { IRQ_NONE, type Interrupts, type IrqRequest } from "./interrupts.ts";
 import { firstFd } from "./request-data.ts";
+import { IRQ_NONE, type IrqOwner, type IrqRequest } from "./types.ts";
 
 interface UnmaskEventFd {
   readonly file: OpenFile;
@@ -24,14 +24,14 @@ interface UnmaskEventFd {
 }
 
 export class Intx {
-  readonly #owner: Interrupts;
+  readonly #owner: IrqOwner;
   #trigger: EventFd | null = null;
   #masked = false;
   #unmask: UnmaskEventFd | null = null;
   /** The pin, as the function drives it. */
   #level = false;
 
-  constructor(owner: Interrupts) {
+  constructor(owner: IrqOwner) {
     this.#owner = owner;
   }
 

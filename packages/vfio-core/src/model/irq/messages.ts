@@ -8,19 +8,19 @@ import { EINVAL, ERANGE } from "@minivmm/host";
 import { type EventFd, refusal } from "@minivmm/host/model";
 import { VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_MSIX_IRQ_INDEX } from "../../uapi.ts";
 import { eventFdOf } from "../eventfd.ts";
-import { IRQ_NONE, type Interrupts, type IrqRequest } from "./interrupts.ts";
 import { fdAt } from "./request-data.ts";
+import { IRQ_NONE, type IrqOwner, type IrqRequest } from "./types.ts";
 import { allocateVectors, releaseVectors, unmaskVector } from "./vectors.ts";
 
 export class MessageInterrupts {
-  readonly #owner: Interrupts;
+  readonly #owner: IrqOwner;
   /** Vectors that have an interrupt allocated. */
   readonly #allocated = new Set<number>();
   #triggers: (EventFd | null)[] = [];
   /** log2 of the MSI vectors in use: the largest multiple message enable the user may set. */
   queueSize = 0;
 
-  constructor(owner: Interrupts) {
+  constructor(owner: IrqOwner) {
     this.#owner = owner;
   }
 

@@ -7,8 +7,8 @@ import { EINVAL } from "@minivmm/host";
 import type { EventFd } from "@minivmm/host/model";
 import { VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_NONE } from "../../uapi.ts";
 import { eventFdOf } from "../eventfd.ts";
-import type { IrqRequest } from "./interrupts.ts";
 import { firstFd } from "./request-data.ts";
+import type { IrqRequest } from "./types.ts";
 
 export class Notifier {
   #trigger: EventFd | null = null;

@@ -14,7 +14,7 @@ import {
   VFIO_PCI_NUM_IRQS,
   vfio_irq_set,
 } from "../../uapi.ts";
-import type { IrqRequest } from "./interrupts.ts";
+import type { IrqRequest } from "./types.ts";
 
 const ELEMENT_SIZE = new Map([
   [VFIO_IRQ_SET_DATA_NONE, 0],

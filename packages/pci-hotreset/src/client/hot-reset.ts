@@ -1,0 +1,89 @@
+/**
+ * Asks what a hot reset of a device's slot or bus would hit, and does it.
+ *
+ * The list comes in two steps: a call with room for nothing (ENOSPC tells the count), then one with room. The reset
+ * needs a descriptor of every affected group as proof of ownership.
+ */
+import { ENODEV, ENOSPC, ENOTTY, errnoName } from "@minivmm/host";
+import type { VfioDevice } from "@minivmm/vfio-core";
+import { HotResetError } from "../error.ts";
+import { hotResetIoctls, vfio_pci_dependent_device, vfio_pci_hot_reset, vfio_pci_hot_reset_info } from "../uapi.ts";
+
+export interface AffectedFunction {
+  /** `0000:01:00.0` */
+  readonly bdf: string;
+  /** IOMMU group. */
+  readonly group: number;
+}
+
+/** A bus can grow between the two steps; more often than this it will not. */
+const ATTEMPTS = 4;
+
+/**
+ * Everything that a hot reset of this device resets, itself included, in the kernel's order.
+ * Throws HotResetError NO_HOT_RESET: nothing above the device can reset it (it sits on a root bus).
+ */
+export function hotResetInfo(device: VfioDevice): AffectedFunction[] {
+  const request = hotResetIoctls(device.host.arch).VFIO_DEVICE_GET_PCI_HOT_RESET_INFO;
+  let room = 0;
+  for (let attempt = 0; ; attempt++) {
+    const argsz = vfio_pci_hot_reset_info.size + room * vfio_pci_dependent_device.size;
+    const arg = vfio_pci_hot_reset_info.encode({ argsz }, new Uint8Array(argsz));
+    const result = device.host.ioctl(device.fd, request, arg);
+    const { count } = vfio_pci_hot_reset_info.decode(arg);
+    if (result >= 0) return Array.from({ length: count }, (_, i) => affected(arg, i));
+    if (result !== -ENOSPC || attempt === ATTEMPTS) throw noInfo(device, result);
+    room = count;
+  }
+}
+
+/**
+ * Resets the slot or bus of the device. `groupFds` are descriptors of the groups of everything affected.
+ * Throws HotResetError NO_HOT_RESET, NOT_OWNED, REFUSED.
+ */
+export function hotReset(device: VfioDevice, groupFds: readonly number[]): void {
+  const argsz = vfio_pci_hot_reset.size + 4 * groupFds.length;
+  const arg = vfio_pci_hot_reset.encode({ argsz, count: groupFds.length }, new Uint8Array(argsz));
+  arg.set(new Uint8Array(new Int32Array(groupFds).buffer), vfio_pci_hot_reset.size);
+  const request = hotResetIoctls(device.host.arch).VFIO_DEVICE_PCI_HOT_RESET;
+  const result = device.host.ioctl(device.fd, request, arg);
+  if (result < 0) throw notReset(device, result, groupFds.length);
+}
+
+function affected(arg: Uint8Array, i: number): AffectedFunction {
+  const at = vfio_pci_hot_reset_info.size + i * vfio_pci_dependent_device.size;
+  const { group_id, segment, bus, devfn } = vfio_pci_dependent_device.decode(arg, at);
+  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
+  return { bdf: `${hex(segment, 4)}:${hex(bus, 2)}:${hex(devfn >> 3, 2)}.${devfn & 7}`, group: group_id };
+}
+
+function noInfo(device: VfioDevice, result: number): HotResetError {
+  if (result === -ENODEV) return impossible(device);
+  return new HotResetError(`what a hot reset of ${device.name} affects is not known: ${errnoName(-result)}`, {
+    code: "REFUSED",
+    errno: -result,
+    details: { device: device.name },
+  });
+}
+
+function impossible(device: VfioDevice): HotResetError {
+  return new HotResetError(`${device.name} cannot be hot reset: no bridge above it can reset its bus or slot`, {
+    code: "NO_HOT_RESET",
+    errno: ENODEV,
+    details: { device: device.name },
+    hint: "It sits on a root bus, or is known not to survive a bus reset; use its function-level reset.",
+  });
+}
+
+function notReset(device: VfioDevice, result: number, groups: number): HotResetError {
+  const details = { device: device.name, groups };
+  if (result === -ENODEV) return impossible(device);
+  const why =
+    result === -ENOTTY ? "the bus was reset, but a function did not come back" : `the kernel says ${errnoName(-result)}`;
+  return new HotResetError(`${device.name} was not hot reset with ${groups} group(s): ${why}`, {
+    code: "REFUSED",
+    errno: -result,
+    details,
+    hint: "Every function that is affected must be bound to vfio-pci and its group handed over; planHotReset tells which.",
+  });
+}
