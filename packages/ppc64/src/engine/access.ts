@@ -1,0 +1,135 @@
+// Guest memory accesses that the soft TLB did not answer: first touches of a page, accesses across two pages, device
+// memory, faults. The value travels through SCRATCH in the CPU state.
+// Device memory leaves run(); after completeMmio() the same instruction is executed again and finds its answer here.
+
+import { VECTOR_MACHINE_CHECK } from "./bits.ts";
+import type { Interrupts } from "./interrupts.ts";
+import { SCRATCH, STATUS, Step } from "./layout.ts";
+import { Access, type RadixMmu } from "./radix.ts";
+import type { CpuState } from "./state.ts";
+import type { SoftTlb } from "./tlb.ts";
+
+/** A device access that the caller of run() is asked to make. lo/hi: the value to write, little-endian. */
+export interface MmioRequest {
+  gpa: number;
+  size: number;
+  write: boolean;
+  lo: number;
+  hi: number;
+}
+
+/** Device addresses must be exact JavaScript numbers. */
+const ADDRESSABLE_HI = 2 ** 21;
+
+export class MemoryAccess {
+  misses = 0;
+  /** Set by completeMmio(): the repeated access takes lo/hi instead of asking again. */
+  answered = false;
+  readonly request: MmioRequest;
+  private readonly state: CpuState;
+  private readonly mmu: RadixMmu;
+  private readonly tlb: SoftTlb;
+  private readonly interrupts: Interrupts;
+  private readonly ramOffset: number;
+  private readonly exit: () => number;
+
+  constructor(options: {
+    state: CpuState;
+    mmu: RadixMmu;
+    tlb: SoftTlb;
+    interrupts: Interrupts;
+    ramOffset: number;
+    request: MmioRequest;
+    exit: () => number;
+  }) {
+    this.state = options.state;
+    this.mmu = options.mmu;
+    this.tlb = options.tlb;
+    this.interrupts = options.interrupts;
+    this.ramOffset = options.ramOffset;
+    this.request = options.request;
+    this.exit = options.exit;
+  }
+
+  /** A load or store of 1, 2, 4 or 8 bytes at any address. Returns a Step value. */
+  access(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
+    this.misses++;
+    if ((eaLo & 0xfff) + bytes > 4096) return this.split(eaLo, eaHi, bytes, write);
+    if (!this.translate(eaLo, eaHi, write)) return Step.resync;
+    if (!this.mmu.inRam) return this.device(bytes, write);
+    const host = this.ramOffset + this.mmu.realLo;
+    this.tlb.enterData(eaLo, eaHi, host, write);
+    this.exchange(host, 0, bytes, write);
+    return Step.next;
+  }
+
+  /** Wasm address for an aligned access, or 0 with STATUS set when it faults. Device memory has no atomic accesses. */
+  touch(eaLo: number, eaHi: number, write: boolean): number {
+    this.misses++;
+    if (this.translate(eaLo, eaHi, write)) {
+      if (this.mmu.inRam) {
+        const host = this.ramOffset + this.mmu.realLo;
+        this.tlb.enterData(eaLo, eaHi, host, write);
+        return host;
+      }
+      this.interrupts.alignment(eaLo, eaHi);
+    }
+    this.state.i32[STATUS >> 2] = Step.resync;
+    return 0;
+  }
+
+  private translate(eaLo: number, eaHi: number, write: boolean): boolean {
+    if (this.mmu.translate(eaLo, eaHi, write ? Access.store : Access.load)) return true;
+    this.interrupts.data(eaLo, eaHi, this.mmu.cause, write);
+    return false;
+  }
+
+  /** Both pages are translated before a byte moves, so that a fault leaves nothing half done. */
+  private split(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
+    const first = 4096 - (eaLo & 0xfff);
+    const nextLo = (eaLo + first) >>> 0;
+    const nextHi = nextLo === 0 ? (eaHi + 1) >>> 0 : eaHi;
+    if (!this.translate(eaLo, eaHi, write)) return Step.resync;
+    const inRam = this.mmu.inRam;
+    const host = this.ramOffset + this.mmu.realLo;
+    if (!this.translate(nextLo, nextHi, write)) return Step.resync;
+    if (!inRam || !this.mmu.inRam) {
+      this.interrupts.alignment(eaLo, eaHi);
+      return Step.resync;
+    }
+    this.exchange(host, 0, first, write);
+    this.exchange(this.ramOffset + this.mmu.realLo, first, bytes - first, write);
+    return Step.next;
+  }
+
+  private exchange(host: number, offset: number, bytes: number, write: boolean): void {
+    const { u8 } = this.state;
+    for (let n = 0; n < bytes; n++) {
+      if (write) u8[host + n] = u8[SCRATCH + offset + n]!;
+      else u8[SCRATCH + offset + n] = u8[host + n]!;
+    }
+  }
+
+  private device(bytes: number, write: boolean): number {
+    const { request, state, mmu } = this;
+    if (mmu.realHi >= ADDRESSABLE_HI) {
+      this.interrupts.raise(VECTOR_MACHINE_CHECK, 0);
+      return Step.resync;
+    }
+    const at = SCRATCH >> 2;
+    if (this.answered) {
+      this.answered = false;
+      if (!write) {
+        state.u32[at] = request.lo;
+        state.u32[at + 1] = request.hi;
+      }
+      return Step.next;
+    }
+    request.gpa = mmu.realHi * 2 ** 32 + mmu.realLo;
+    request.size = bytes;
+    request.write = write;
+    request.lo = write ? (bytes < 4 ? state.u32[at]! & (2 ** (8 * bytes) - 1) : state.u32[at]!) : 0;
+    request.hi = write && bytes === 8 ? state.u32[at + 1]! : 0;
+    return this.exit();
+  }
+}

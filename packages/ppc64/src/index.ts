@@ -1,0 +1,6 @@
+// @minivmm/ppc64: a POWER9 CPU engine. The assembler is the subpath "@minivmm/ppc64/asm".
+
+export type { CpuCounters } from "./engine/counters.ts";
+export { Cpu, type CpuExit, type CpuOptions, ExitReason } from "./engine/cpu.ts";
+export { CACHE_BLOCK } from "./engine/semantics/memory.ts";
+export { Ppc64Error } from "./error.ts";
