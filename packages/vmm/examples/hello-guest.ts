@@ -20,7 +20,7 @@ function helloGuest(text: string): Uint8Array {
   a.li64(r7, packed.getBigUint64(8));
   a.sc(1);
   // RTAS: the address of a frame (token, 2 arguments, 1 result, big-endian) in r3, the return address in LR.
-  a.li64(r3, 0x1000n);
+  a.li64(r3, 0x10000n);
   a.li64(r12, RTAS_ENTRY);
   a.mtctr(r12);
   a.bctrl();
@@ -30,7 +30,7 @@ function helloGuest(text: string): Uint8Array {
     entry: 0,
     segments: [
       { address: 0, bytes: a.bytes(), flags: PF_R | PF_X },
-      { address: 0x1000, bytes: new Uint8Array(frame.buffer), flags: PF_R | PF_W },
+      { address: 0x10000, bytes: new Uint8Array(frame.buffer), flags: PF_R | PF_W },
     ],
   });
 }

@@ -133,11 +133,12 @@ export class SoftAccel {
 
   private mmio(cpu: SoftCpu, machine: SoftMachine): void {
     const { exit } = cpu;
+    const size = exit.size as 1 | 2 | 4 | 8;
     if (exit.write) {
-      machine.mmioWrite(exit.gpa, exit.size, exit.lo, exit.hi);
+      machine.mmioWrite(exit.gpa, size, exit.lo, exit.hi);
       cpu.completeMmio(0, 0);
     } else {
-      machine.mmioRead(exit.gpa, exit.size, this.halves);
+      machine.mmioRead(exit.gpa, size, this.halves);
       cpu.completeMmio(this.halves[0]!, this.halves[1]!);
     }
   }
