@@ -63,6 +63,7 @@ function conditional(m: Machine, kind: Kind, taken: Stmt): Stmt {
   }
 }
 
+/** LK sets LR whether the branch is taken or not. */
 const link = (m: Machine, lk: boolean): Stmt => (lk ? m.setState64(LR, i64.add(m.pc, i64.const(4))) : seq());
 
 function conditionOperands(word: number, r: RecordFields): number {
@@ -84,14 +85,14 @@ function displacementBranches(table: InstructionTable): void {
   const byKind = new Map<string, Ways>();
   for (const lk of [false, true]) {
     const absolute = table.handler(`bc.absolute${lk ? "l" : ""}`, "branch", (m) =>
-      conditional(m, "general", seq(link(m, lk), m.jump(m.imm))),
+      seq(link(m, lk), conditional(m, "general", m.jump(m.imm))),
     );
     for (const kind of KINDS) {
       const name = `bc.${kind}${lk ? "l" : ""}`;
       byKind.set(`${kind}${lk}`, {
-        near: table.handler(`${name}.near`, "branch", (m) => conditional(m, kind, seq(link(m, lk), m.jumpInPage))),
+        near: table.handler(`${name}.near`, "branch", (m) => seq(link(m, lk), conditional(m, kind, m.jumpInPage))),
         far: table.handler(`${name}.far`, "branch", (m) =>
-          conditional(m, kind, seq(link(m, lk), m.jump(i64.add(m.pc, m.imm)))),
+          seq(link(m, lk), conditional(m, kind, m.jump(i64.add(m.pc, m.imm)))),
         ),
         absolute,
       });
@@ -130,7 +131,7 @@ function registerBranches(table: InstructionTable): void {
         handlers.set(
           kind,
           table.handler(`${name}${lk ? "l" : ""}.${kind}`, "branch", (m) =>
-            conditional(m, kind, seq(m.w[0].set(target(m)), link(m, lk), m.jump(m.w[0].get))),
+            seq(m.w[0].set(target(m)), link(m, lk), conditional(m, kind, m.jump(m.w[0].get))),
           ),
         );
       }
