@@ -16,7 +16,7 @@ export type DiskDescription = z.infer<typeof diskDescription>;
 export interface FunctionDescription {
   /** `device.function` on its bus, such as "00.0". */
   at: string;
-  /** A device model: "nvme", "edu" or "passive". */
+  /** A device model: "nvme", "edu", "passive", or a stand-in ("e1000e", "xhci"). */
   model?: string | undefined;
   /** Options of that model (see @minivmm/pci/devices); for nvme, `disk` is a DiskDescription. */
   options?: Record<string, unknown> | undefined;
@@ -50,6 +50,14 @@ const iommuDescription = z.discriminatedUnion("kind", [
     kind: z.literal("spapr"),
     /** Bare metal (IODA2 hardware), or a guest of another hypervisor whose tables that one keeps. */
     platform: z.enum(["powernv", "pseries"]),
+    /** Bytes of the default DMA window. Default 2 GiB on powernv, 1 GiB on pseries. */
+    tce32Size: z.number().int().nonnegative().optional(),
+    /** log2 of the IOMMU page sizes. */
+    pageShifts: z.array(z.number().int().min(12).max(34)).optional(),
+    /** Error handling of partitionable endpoints. Default: on powernv only. */
+    eeh: z.boolean().optional(),
+    /** Does a DMA that no window maps isolate the endpoint? Default: what `eeh` is. */
+    freeze: z.boolean().optional(),
   }),
   z.strictObject({ kind: z.literal("none") }),
 ]);
@@ -63,6 +71,10 @@ const hostDescription = z.strictObject({
   /** Bytes; default that of the architecture. */
   pageSize: z.union([z.literal(4096), z.literal(65536)]).optional(),
   iommu: iommuDescription,
+  /** Host drivers beyond vfio-pci, pci-stub, pcieport and nvme, with the class codes that they bind to. */
+  drivers: z
+    .array(z.strictObject({ name: z.string().min(1), class: z.number().int().min(0).max(0xffffff) }))
+    .optional(),
   /** RLIMIT_MEMLOCK of processes, bytes; absent: unlimited. */
   memlock: z.number().nonnegative().optional(),
   domains: z

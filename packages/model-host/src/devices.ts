@@ -13,6 +13,31 @@ import {
 } from "@minivmm/pci/devices";
 import { checkDisk } from "./description.ts";
 
+// Stand-ins: identity, BARs and capabilities of the real device, registers that only remember what was written.
+const E1000E: PassiveOptions = {
+  vendor: 0x8086,
+  device: 0x10d3,
+  classCode: 0x020000,
+  interruptPin: 1,
+  bars: [
+    { index: 0, type: "mem32", size: 0x2_0000 },
+    { index: 1, type: "mem32", size: 0x2_0000 },
+    { index: 2, type: "io", size: 0x20 },
+    { index: 3, type: "mem32", size: 0x4000 },
+  ],
+  express: {},
+  pm: {},
+  msi: {},
+};
+const XHCI: PassiveOptions = {
+  vendor: 0x1b36,
+  device: 0x000d,
+  classCode: 0x0c0330,
+  interruptPin: 1,
+  bars: [{ index: 0, type: "mem64", size: 0x4000 }],
+  express: {},
+};
+
 export interface DeviceSet {
   readonly models: DeviceFactories;
   /** Disks that were opened, to be closed with the host. */
@@ -39,6 +64,8 @@ export function deviceSet(kernel: ModelKernel, given: Disk | null): DeviceSet {
       } as NvmeOptions),
     edu: (options) => edu({ ...options, after: (ms, run) => kernel.clock.after(ms, run) }),
     passive: (options) => passive(options as unknown as PassiveOptions),
+    e1000e: () => passive(E1000E),
+    xhci: () => passive(XHCI),
   };
   return { models, disks };
 }

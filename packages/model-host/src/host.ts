@@ -1,16 +1,18 @@
 // The whole modelled host: kernel, PCI hardware, VFIO, KVM and the IOMMU, composed from a description.
 // Invariants: everything that is opened for the host (disk images) is closed with it; a failure while composing closes
-// what was opened before. Processes are the users' and end by themselves.
+// what was opened before. Processes that have not ended by themselves end with the host.
 import { type Clock, ModelKernel, type ModelProcess, type SpawnOptions } from "@minivmm/host/model";
 import { ModelKvm } from "@minivmm/kvm/model";
 import { installKvmVfio } from "@minivmm/kvm-device/model";
 import { PciTopology } from "@minivmm/pci";
 import { type Disk, fileDisk, memoryDisk } from "@minivmm/pci/devices";
+import type { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
 import { VfioCore } from "@minivmm/vfio-core/model";
 import { readyMade } from "./catalog/index.ts";
 import { checkDescription, type HostDescription } from "./description.ts";
 import { deviceSet } from "./devices.ts";
 import { ModelHostError } from "./error.ts";
+import { Faults } from "./faults/index.ts";
 import { installIommu } from "./iommu.ts";
 import { publishPci } from "./sysfs.ts";
 import { topologyOf } from "./topology.ts";
@@ -22,6 +24,8 @@ export interface ModelHostOptions {
   memlock?: number;
   /** Kernel whose rules apply. */
   profile?: "6.12" | "6.1" | "4.12" | "3.11";
+  /** Base page size, bytes. */
+  pageSize?: 4096 | 65536;
   /** Default: wall time. */
   clock?: Clock;
 }
@@ -34,17 +38,25 @@ export interface GivenDisk {
   readonly owned: boolean;
 }
 
+const ANY_DEVICE = { vendor: 0xffff_ffff, device: 0xffff_ffff };
+
 export class ModelledHost implements Disposable {
   readonly description: HostDescription;
   readonly kernel: ModelKernel;
   readonly topology: PciTopology;
   readonly vfio: VfioCore;
   readonly kvm: ModelKvm;
+  /** Null on hosts without the sPAPR IOMMU. */
+  readonly iommu: SpaprTceIommu | null;
+  /** What can go wrong, on request. */
+  readonly faults: Faults;
   readonly #disks: Disk[];
+  readonly #processes = new Set<ModelProcess>();
 
   constructor(description: HostDescription, options: ModelHostOptions = {}, given: GivenDisk | null = null) {
     this.description = description;
-    const { arch, pageSize } = description;
+    const { arch } = description;
+    const pageSize = options.pageSize ?? description.pageSize;
     const profile = options.profile ?? description.profile ?? "6.12";
     const { clock } = options;
     this.kernel = new ModelKernel({ arch, profile, ...(pageSize && { pageSize }), ...(clock && { clock }) });
@@ -58,7 +70,11 @@ export class ModelledHost implements Disposable {
       this.vfio = new VfioCore(this.kernel, this.topology);
       this.kvm = new ModelKvm(this.kernel);
       installKvmVfio(this.kvm);
-      installIommu(this.vfio, description);
+      for (const { name, class: classCode } of description.drivers ?? []) {
+        this.vfio.drivers.registerDriver(name, [{ ...ANY_DEVICE, class: classCode, classMask: 0xffffff }]);
+      }
+      this.iommu = installIommu(this.vfio, description);
+      this.faults = new Faults(this.topology, this.vfio, this.iommu);
     } catch (error) {
       this.#closeDisks();
       throw error;
@@ -68,11 +84,16 @@ export class ModelledHost implements Disposable {
   /** A process on this host, with the description's memlock limit and no capabilities unless said. */
   spawn(options: SpawnOptions = {}): ModelProcess {
     const memlock = this.description.memlock;
-    return this.kernel.spawn({ ...(memlock === undefined ? {} : { memlock }), ...options });
+    const process = this.kernel.spawn({ ...(memlock === undefined ? {} : { memlock }), ...options });
+    this.#processes.add(process);
+    return process;
   }
 
-  /** Closes the disks. Processes must have ended. */
+  /** Ends the processes that have not ended, then the devices, and closes the disks. */
   close(): void {
+    for (const process of this.#processes) process.exit();
+    this.#processes.clear();
+    this.topology.close();
     this.#closeDisks();
   }
 

@@ -3,5 +3,6 @@ export { modelHostDescription, modelHostNames } from "./catalog/index.ts";
 export { POWER9_DISK } from "./catalog/power9.ts";
 export type { DiskDescription, FunctionDescription, HostDescription } from "./description.ts";
 export { ModelHostError } from "./error.ts";
+export { Faults } from "./faults/index.ts";
 export { type GivenDisk, type ModelHostOptions, ModelledHost, modelHost } from "./host.ts";
 export { type ModelSpec, parseModelSpec } from "./spec.ts";

@@ -1,4 +1,4 @@
-// The text form of a host, as command lines write it: `power9`, or `power9,disk=FILE,memlock=1G`.
+// The text form of a host, as command lines write it: `power9`, or `model:power9,disk=FILE,memlock=1G`.
 import { ModelHostError } from "./error.ts";
 
 export interface ModelSpec {
@@ -10,15 +10,18 @@ export interface ModelSpec {
   memlock?: number;
   /** Kernel whose rules apply. */
   profile?: "6.12" | "6.1" | "4.12" | "3.11";
+  /** Base page size, bytes. */
+  pageSize?: 4096 | 65536;
 }
 
 const PROFILES = ["6.12", "6.1", "4.12", "3.11"] as const;
-const OPTIONS = ["disk", "memlock", "profile"];
+const OPTIONS = ["disk", "memlock", "profile", "pagesize"];
+const PREFIX = "model:";
 const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
 /** Throws ModelHostError MODEL_OPTION for an unknown option or a bad value. A comma in a value is written twice. */
 export function parseModelSpec(text: string): ModelSpec {
-  const [name = "", ...rest] = splitOptions(text);
+  const [name = "", ...rest] = splitOptions(text.startsWith(PREFIX) ? text.slice(PREFIX.length) : text);
   const spec: ModelSpec = { name };
   for (const part of rest) {
     const equals = part.indexOf("=");
@@ -27,6 +30,7 @@ export function parseModelSpec(text: string): ModelSpec {
     if (key === "disk" && value !== "") spec.disk = value;
     else if (key === "memlock") spec.memlock = parseSize(value, part);
     else if (key === "profile" && isProfile(value)) spec.profile = value;
+    else if (key === "pagesize" && (value === "4K" || value === "64K")) spec.pageSize = value === "4K" ? 4096 : 65536;
     else
       throw badOption(part, OPTIONS.includes(key) ? `"${value}" is no value of ${key}` : `there is no option "${key}"`);
   }
@@ -62,6 +66,6 @@ function badOption(part: string, why: string): ModelHostError {
   return new ModelHostError(`the host option "${part}" is wrong: ${why}`, {
     code: "MODEL_OPTION",
     details: { option: part },
-    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited) and profile=6.12|6.1|4.12|3.11.",
+    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited), profile=6.12|6.1|4.12|3.11 and pagesize=4K|64K.",
   });
 }

@@ -41,8 +41,30 @@ function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
   sysfs.file(`${at}/resource`, { read: () => resourceTable(fn) });
   sysfs.file(`${at}/config`, {
     read: () => Uint8Array.from({ length: fn.config.bytes.length }, (_, i) => fn.readConfig(i, 1)),
+    pread: (into, offset) => readConfig(fn, into, offset),
+    pwrite: (from, offset) => writeConfig(fn, from, offset),
   });
   if (fn.group) sysfs.link(`${at}/iommu_group`, `${GROUPS}/${fn.group.id}`);
+}
+
+function readConfig(fn: PciFunction, into: Uint8Array, offset: number): number {
+  const count = Math.max(0, Math.min(into.length, fn.config.bytes.length - offset));
+  for (let i = 0; i < count; i++) into[i] = fn.readConfig(offset + i, 1);
+  return count;
+}
+
+/** In natural pieces: some registers take effect only when they are written as a whole. */
+function writeConfig(fn: PciFunction, from: Uint8Array, offset: number): number {
+  const count = Math.max(0, Math.min(from.length, fn.config.bytes.length - offset));
+  for (let i = 0; i < count; ) {
+    const at = offset + i;
+    const size = at % 4 === 0 && count - i >= 4 ? 4 : at % 2 === 0 && count - i >= 2 ? 2 : 1;
+    let value = 0;
+    for (let byte = size - 1; byte >= 0; byte--) value = ((value << 8) | (from[i + byte] as number)) >>> 0;
+    fn.writeConfig(at, size, value);
+    i += size;
+  }
+  return count;
 }
 
 /** The first seven resources: start, end and IORESOURCE_* flags, as hexadecimal columns. */

@@ -4,6 +4,15 @@ import type { FunctionDescription, HostDescription } from "./description.ts";
 
 type PciFunctionDescription = TopologyDescription["domains"][number]["devices"][number];
 
+/** Address windows of a POWER host bridge: its 32-bit window appears at 2 GiB on the bus, and every bridge has its own. */
+function phbWindows(index: number): Pick<TopologyDescription["domains"][number], "memory32" | "memory64" | "io"> {
+  return {
+    memory32: { base: 0x6_00c0_0000_0000 + index * 0x1_0000_0000, size: 0x7fff_0000, busBase: 0x8000_0000 },
+    memory64: { base: 0x6_0000_0000_0000 + index * 0x40_0000_0000, size: 0x10_0000_0000 },
+    io: { base: 0x6_00f0_0000_0000 + index * 0x1_0000, size: 0xf000, busBase: 0x1000 },
+  };
+}
+
 const GROUPING = { powernv: "pe", pseries: "pe-phb" } as const;
 
 /** `givenAt`: address of the storage function that gets a live disk instead of the described one. */
@@ -14,7 +23,7 @@ export function topologyOf(host: HostDescription, pageSize: number, givenAt: str
   return {
     grouping,
     barAlignment: pageSize,
-    domains: host.domains.map(({ domain, devices }) => {
+    domains: host.domains.map(({ domain, devices }, index) => {
       // Buses are numbered depth first, as firmware numbers them.
       let bus = 0;
       const convert = (f: FunctionDescription, on: number): PciFunctionDescription => {
@@ -30,7 +39,8 @@ export function topologyOf(host: HostDescription, pageSize: number, givenAt: str
           ...(children ? { children: children.map((child) => convert(child, below)) } : {}),
         };
       };
-      return { domain, devices: devices.map((f) => convert(f, 0)) };
+      const windows = iommu.kind === "spapr" ? phbWindows(index) : {};
+      return { domain, ...windows, devices: devices.map((f) => convert(f, 0)) };
     }),
   };
 }

@@ -40,7 +40,9 @@ describe("model-host: ready-made hosts", () => {
   it("power9 keeps the disk of its own driver", () => {
     using host = modelHost("power9");
     const process = host.spawn();
-    expect(() => VfioGroup.open(process, iommuGroupOf(process, "0000:01:00.0"))).toThrow("no device of IOMMU group 0 is bound");
+    expect(() => VfioGroup.open(process, iommuGroupOf(process, "0000:01:00.0"))).toThrow(
+      "no device of IOMMU group 0 is bound",
+    );
   });
 
   it("shows its functions and groups in sysfs", () => {

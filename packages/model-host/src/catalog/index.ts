@@ -2,6 +2,7 @@
 import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
+import { POWERNV9_DISK, PSERIES_L1_DISK, powernv9, pseriesL1 } from "./rigs.ts";
 
 interface ReadyMade {
   readonly description: HostDescription;
@@ -16,6 +17,16 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
     description: power9,
     summary: "bare-metal POWER9, sPAPR TCE IOMMU, an NVMe disk and edu devices on vfio-pci",
     disk: POWER9_DISK,
+  },
+  powernv9: {
+    description: powernv9,
+    summary: "the recorded powernv9: an NVMe disk, edu devices, a shared group of three; nothing freezes",
+    disk: POWERNV9_DISK,
+  },
+  "pseries-l1": {
+    description: pseriesL1,
+    summary: "the recorded pseries guest that passes devices on: one group for each host bridge",
+    disk: PSERIES_L1_DISK,
   },
 };
 
