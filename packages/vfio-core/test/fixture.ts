@@ -1,13 +1,20 @@
 // A modelled host for tests: edu alone on the root bus, an NVMe and a passive function behind ports of their own, and
 // three functions behind a PCIe-to-PCI bridge that share a group. The IOMMU driver is a flat one: bus address = host
 // physical address, with counters of what the core asked of it.
-import { ENODEV, EPERM, ENOTTY } from "@minivmm/host";
-import { type KernelProfile, KernelError, ManualClock, ModelKernel, type ModelProcess } from "@minivmm/host/model";
+
 import type { Arch } from "@minivmm/host";
+import { ENODEV, ENOTTY, EPERM } from "@minivmm/host";
+import { KernelError, type KernelProfile, ManualClock, ModelKernel, type ModelProcess } from "@minivmm/host/model";
 import { type IommuDomain, PciTopology } from "@minivmm/pci";
 import { edu, memoryDisk, nvme, passive } from "@minivmm/pci/devices";
-import { VfioContainer, VfioGroup, iommuGroupOf } from "../src/index.ts";
-import { type IommuAttachable, type IommuDriver, type IommuInstance, VfioCore, type VfioCoreOptions } from "../src/model/index.ts";
+import { iommuGroupOf, VfioContainer, VfioGroup } from "../src/index.ts";
+import {
+  type IommuAttachable,
+  type IommuDriver,
+  type IommuInstance,
+  VfioCore,
+  type VfioCoreOptions,
+} from "../src/model/index.ts";
 
 export const FLAT_IOMMU = 1;
 
@@ -82,7 +89,11 @@ export const BRIDGED_HOST = "0000:04:03.0";
 
 export function testHost(options: TestHostOptions = {}) {
   const clock = new ManualClock();
-  const kernel = new ModelKernel({ clock, ...(options.arch && { arch: options.arch }), ...(options.profile && { profile: options.profile }) });
+  const kernel = new ModelKernel({
+    clock,
+    ...(options.arch && { arch: options.arch }),
+    ...(options.profile && { profile: options.profile }),
+  });
   const device = edu({ after: (ms, run) => clock.after(ms, run) });
   const sibling = edu();
   const other = passive({
@@ -101,15 +112,26 @@ export function testHost(options: TestHostOptions = {}) {
     ],
     rom: romImage(),
   });
-  const legacy = () => passive({ vendor: 0x8086, device: 0x100e, classCode: 0x020000, bars: [{ index: 0, type: "mem32", size: 0x1000 }] });
+  const legacy = () =>
+    passive({ vendor: 0x8086, device: 0x100e, classCode: 0x020000, bars: [{ index: 0, type: "mem32", size: 0x1000 }] });
   const topology = PciTopology.fromDescription({
     barAlignment: kernel.pageSize,
     domains: [
       {
         devices: [
           { at: "01.0", device, driver: "vfio-pci" },
-          { at: "02.0", bridge: "root-port", driver: "pcieport", children: [{ at: "00.0", device: nvme({ disk: memoryDisk(0x10000) }), driver: "vfio-pci" }] },
-          { at: "03.0", bridge: "root-port", driver: "pcieport", children: [{ at: "00.0", device: other, driver: "vfio-pci" }] },
+          {
+            at: "02.0",
+            bridge: "root-port",
+            driver: "pcieport",
+            children: [{ at: "00.0", device: nvme({ disk: memoryDisk(0x10000) }), driver: "vfio-pci" }],
+          },
+          {
+            at: "03.0",
+            bridge: "root-port",
+            driver: "pcieport",
+            children: [{ at: "00.0", device: other, driver: "vfio-pci" }],
+          },
           {
             at: "04.0",
             bridge: "root-port",

@@ -1,13 +1,13 @@
 // The flow of the kernel's VFIO document on a modelled host, on both architectures: container, group, device, interrupt.
 import { describe, expect, it } from "vitest";
 import {
+  iommuGroupOf,
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_TYPE1v2_IOMMU,
   VfioContainer,
   VfioGroup,
-  iommuGroupOf,
 } from "../src/index.ts";
 import { EDU, eventFd, FLAT_IOMMU, testHost } from "./fixture.ts";
 

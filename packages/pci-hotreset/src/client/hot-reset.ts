@@ -79,7 +79,9 @@ function notReset(device: VfioDevice, result: number, groups: number): HotResetE
   const details = { device: device.name, groups };
   if (result === -ENODEV) return impossible(device);
   const why =
-    result === -ENOTTY ? "the bus was reset, but a function did not come back" : `the kernel says ${errnoName(-result)}`;
+    result === -ENOTTY
+      ? "the bus was reset, but a function did not come back"
+      : `the kernel says ${errnoName(-result)}`;
   return new HotResetError(`${device.name} was not hot reset with ${groups} group(s): ${why}`, {
     code: "REFUSED",
     errno: -result,

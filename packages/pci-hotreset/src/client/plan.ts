@@ -51,11 +51,14 @@ export function runHotReset(plan: HotResetPlan, owned: Iterable<VfioGroup>): voi
   const held = [...owned];
   const names = (list: readonly PlannedFunction[]) => list.map((each) => `${each.bdf} (${each.driver ?? "no driver"})`);
   if (plan.blockers.length > 0) {
-    throw new HotResetError(`${plan.device.name} cannot be hot reset: ${names(plan.blockers).join(", ")} would be hit`, {
-      code: "BLOCKED",
-      details: { device: plan.device.name, blockers: plan.blockers },
-      hint: "Bind all functions behind the same bridge to vfio-pci.",
-    });
+    throw new HotResetError(
+      `${plan.device.name} cannot be hot reset: ${names(plan.blockers).join(", ")} would be hit`,
+      {
+        code: "BLOCKED",
+        details: { device: plan.device.name, blockers: plan.blockers },
+        hint: "Bind all functions behind the same bridge to vfio-pci.",
+      },
+    );
   }
   const missing = missingGroups(plan, held);
   if (missing.length > 0) {
@@ -67,5 +70,8 @@ export function runHotReset(plan: HotResetPlan, owned: Iterable<VfioGroup>): voi
     });
   }
   const needed = held.filter((group) => plan.groups.includes(group.id));
-  hotReset(plan.device, needed.map((group) => group.fd));
+  hotReset(
+    plan.device,
+    needed.map((group) => group.fd),
+  );
 }

@@ -8,7 +8,13 @@
 import { EBADF, EINVAL, ENODEV } from "@minivmm/host";
 import type { IoctlCall, OpenFile } from "@minivmm/host/model";
 import { affectedFunctions, busResetScope, resetBusOf, setPowerState } from "@minivmm/pci";
-import { isResettable, type VfioCore, type VfioPciDevice, vfioFileHasDev, vfioFileIsGroup } from "@minivmm/vfio-core/model";
+import {
+  isResettable,
+  type VfioCore,
+  type VfioPciDevice,
+  vfioFileHasDev,
+  vfioFileIsGroup,
+} from "@minivmm/vfio-core/model";
 import { vfio_pci_hot_reset } from "../uapi.ts";
 
 export function hotReset(core: VfioCore, call: IoctlCall, device: VfioPciDevice): number {

@@ -125,7 +125,8 @@ export class VfioDevice implements Disposable {
     const at = index * uapi.VFIO_PCI_OFFSET_SIZE + offset;
     const request = { length, prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd: this.fd, offset: at };
     const mapping = this.host.mmap(request);
-    if (typeof mapping === "number") throw refused(`region ${index} of ${this.name} cannot be mapped`, mapping, { index });
+    if (typeof mapping === "number")
+      throw refused(`region ${index} of ${this.name} cannot be mapped`, mapping, { index });
     return mapping;
   }
 

@@ -86,12 +86,15 @@ export function setContainerRefused(host: Host, group: number, attached: boolean
 
 export function setIommuRefused(type: number, offered: number[], result: number): VfioError {
   if (result === -ENODEV) {
-    return new VfioError(`IOMMU type ${type} is not available on this host; it offers ${offered.join(", ") || "none"}`, {
-      code: "WRONG_IOMMU_TYPE",
-      errno: ENODEV,
-      details: { type, offered },
-      hint: "Types: 1 and 3 are type1 and type1v2 (x86, ARM); 2 and 7 are sPAPR v1 and v2 (POWER). Is the module loaded?",
-    });
+    return new VfioError(
+      `IOMMU type ${type} is not available on this host; it offers ${offered.join(", ") || "none"}`,
+      {
+        code: "WRONG_IOMMU_TYPE",
+        errno: ENODEV,
+        details: { type, offered },
+        hint: "Types: 1 and 3 are type1 and type1v2 (x86, ARM); 2 and 7 are sPAPR v1 and v2 (POWER). Is the module loaded?",
+      },
+    );
   }
   if (result === -EPERM) {
     return new VfioError(`IOMMU type ${type} was refused: the host cannot isolate interrupts`, {
@@ -105,7 +108,8 @@ export function setIommuRefused(type: number, offered: number[], result: number)
 }
 
 export function deviceRefused(host: Host, group: number, bdf: string, result: number): VfioError {
-  if (result !== -ENODEV) return refused(`device ${bdf} of IOMMU group ${group} cannot be opened`, result, { group, bdf });
+  if (result !== -ENODEV)
+    return refused(`device ${bdf} of IOMMU group ${group} cannot be opened`, result, { group, bdf });
   const members = groupMembers(host, group);
   const member = members.find((each) => each.bdf === bdf);
   const why = member ? `is bound to ${member.driver ?? "no driver"}` : `is not in IOMMU group ${group}`;

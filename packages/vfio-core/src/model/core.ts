@@ -112,13 +112,15 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   /** vfio-pci's remove. Calls `done` now, or after the last close; until then REQ asks the user to go. */
   remove(fn: PciFunction, done: () => void): void {
     const device = this.devices.get(fn);
-    if (!device) return done();
-    device.removing = true;
     const finish = () => {
-      this.#unregister(device);
+      if (device) this.#unregister(device);
       done();
     };
-    if (device.openCount === 0) return finish();
+    if (!device || device.openCount === 0) {
+      finish();
+      return;
+    }
+    device.removing = true;
     device.onIdle = finish;
     this.#askForReturn(device);
   }
@@ -144,7 +146,9 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   #askForReturn(device: VfioPciDevice): void {
     if (device.openCount === 0) return;
     if (!device.state.irqs.req.signal()) {
-      this.kernel.log.push(`vfio-pci ${device.name}: No device request channel registered, blocked until released by user`);
+      this.kernel.log.push(
+        `vfio-pci ${device.name}: No device request channel registered, blocked until released by user`,
+      );
     }
     this.kernel.clock.after(10_000, () => this.#askForReturn(device));
   }

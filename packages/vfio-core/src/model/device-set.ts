@@ -37,4 +37,3 @@ export function tryResetSet(set: readonly VfioPciDevice[]): void {
   if (resetBusOf(first.fn) !== 0) return;
   for (const each of set) each.needsReset = false;
 }
-

@@ -53,7 +53,10 @@ export class DeviceState {
     this.barWidth = options.profile.barWidth;
     this.bars = hostBars(fn);
     this.config = new VirtualConfig({
-      hw: { read: (at, size) => fn.readConfig(at, size as 1 | 2 | 4), write: (at, size, v) => fn.writeConfig(at, size as 1 | 2 | 4, v) },
+      hw: {
+        read: (at, size) => fn.readConfig(at, size as 1 | 2 | 4),
+        write: (at, size, v) => fn.writeConfig(at, size as 1 | 2 | 4, v),
+      },
       size: fn.config.size,
       bars: this.bars,
       nointx: false,

@@ -24,15 +24,21 @@ import {
 } from "../uapi.ts";
 import { isMappable } from "./bar-mapping.ts";
 import { type HostBar, ROM_INDEX } from "./config/bars.ts";
-import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from "./config/header.ts";
+import {
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+} from "./config/header.ts";
 import type { VirtualConfig } from "./config/virtual-config.ts";
 import { DeviceState } from "./device-state.ts";
 import type { LowPower } from "./feature.ts";
 import type { KvmReference, VfioGroup } from "./group.ts";
-import type { IoctlHandler, VfioHost } from "./vfio-host.ts";
 import type { Profile } from "./profile.ts";
 import type { BarRegions } from "./regions.ts";
 import { romImageSize } from "./rom.ts";
+import type { IoctlHandler, VfioHost } from "./vfio-host.ts";
 
 /** An ioctl of vfio-pci device files that another package answers. */
 export type DeviceIoctlHandler = IoctlHandler<VfioPciDevice>;
@@ -169,7 +175,10 @@ export class VfioPciDevice {
   #enable(): void {
     const { fn } = this;
     const before = fn.readConfig(PCI_COMMAND, 2);
-    const decode = fn.bars.reduce((bits, bar) => bits | (bar.type === "io" ? PCI_COMMAND_IO : bar.index === ROM_INDEX ? 0 : PCI_COMMAND_MEMORY), 0);
+    const decode = fn.bars.reduce(
+      (bits, bar) => bits | (bar.type === "io" ? PCI_COMMAND_IO : bar.index === ROM_INDEX ? 0 : PCI_COMMAND_MEMORY),
+      0,
+    );
     setPowerState(fn, 0);
     fn.writeConfig(PCI_COMMAND, 2, (before & ~PCI_COMMAND_MASTER) | decode);
     const reset = resetFunction(fn);

@@ -8,7 +8,14 @@
  */
 import { EBUSY, EEXIST, EINVAL, ENODEV } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
-import { bindDriver, PCI_CLASS_REVISION, PCI_VENDOR_ID, type PciFunction, type PciTopology, unbindDriver } from "@minivmm/pci";
+import {
+  bindDriver,
+  PCI_CLASS_REVISION,
+  PCI_VENDOR_ID,
+  type PciFunction,
+  type PciTopology,
+  unbindDriver,
+} from "@minivmm/pci";
 
 const BUS = "/sys/bus/pci";
 const VFIO_PCI = "vfio-pci";

@@ -4,11 +4,23 @@
  * Source: vfio_group_fops_unl_ioctl and callees in drivers/vfio/group.c (6.12, with the differences of 6.1).
  */
 import { EBADF, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY, EPERM, O_CLOEXEC, O_RDWR } from "@minivmm/host";
-import { type FileOps, type IoctlCall, KernelError, type ModelProcess, OpenFile, type UserArg } from "@minivmm/host/model";
-import { VFIO_GROUP_FLAGS_CONTAINER_SET, VFIO_GROUP_FLAGS_VIABLE, type VfioIoctls, vfio_group_status } from "../uapi.ts";
+import {
+  type FileOps,
+  type IoctlCall,
+  KernelError,
+  type ModelProcess,
+  OpenFile,
+  type UserArg,
+} from "@minivmm/host/model";
+import {
+  VFIO_GROUP_FLAGS_CONTAINER_SET,
+  VFIO_GROUP_FLAGS_VIABLE,
+  type VfioIoctls,
+  vfio_group_status,
+} from "../uapi.ts";
 import { VfioContainer } from "./container.ts";
-import { VfioDeviceFile } from "./device-file.ts";
 import type { VfioPciDevice } from "./device.ts";
+import { VfioDeviceFile } from "./device-file.ts";
 import { matchDevice } from "./device-name.ts";
 import type { VfioGroup } from "./group.ts";
 import { EBADFD, type Profile } from "./profile.ts";

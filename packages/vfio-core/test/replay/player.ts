@@ -14,10 +14,13 @@ export interface Step {
   readonly signal?: number;
   readonly out?: Json;
 }
-type AnyStruct = StructType<Record<string, unknown>>;
+// biome-ignore lint/suspicious/noExplicitAny: structs of any shape are looked up by name
+type AnyStruct = StructType<any>;
 export interface Command {
   request: number;
   struct?: AnyStruct;
+  /** What follows the struct in the reply. */
+  tail?(bytes: Uint8Array, fields: Json, ret: number): Json;
 }
 
 /** Request numbers and structs by C name; other packages add theirs. */
@@ -34,8 +37,8 @@ const STRUCTS: Record<string, unknown> = {
   VFIO_DEVICE_FEATURE: uapi.vfio_device_feature,
 };
 for (const [name, struct] of Object.entries(STRUCTS)) COMMANDS[name]!.struct = struct as AnyStruct;
-COMMANDS["VFIO_UNKNOWN"] = { request: ioctlNumbers("x86_64").IO(0x3b, 199) };
-COMMANDS["FOREIGN"] = { request: ioctlNumbers("x86_64").IO(0x51, 1) };
+COMMANDS.VFIO_UNKNOWN = { request: ioctlNumbers("x86_64").IO(0x3b, 199) };
+COMMANDS.FOREIGN = { request: ioctlNumbers("x86_64").IO(0x51, 1) };
 
 const MAX_BUFFER = 0x10000;
 const REGION = 2 ** 40;
@@ -54,13 +57,25 @@ export class Player {
   /** "" when the step came out as recorded, else what differs. */
   play(step: Step): string {
     // A buffer of the caller that cannot be touched has no counterpart in Host.pread and pwrite.
-    if (step.do["ptr"] === "bad" && step.do["op"] !== "ioctl") return "";
+    if (step.do.ptr === "bad" && step.do.op !== "ioctl") return "";
     const { ret, signal, out } = this.#do(step.do);
-    const name = step.do["as"];
-    if (typeof name === "string" && ret !== undefined && step.do["op"] !== "mmap" && COMMANDS[String(step.do["cmd"])]?.struct === undefined) {
+    const name = step.do.as;
+    if (
+      typeof name === "string" &&
+      ret !== undefined &&
+      step.do.op !== "mmap" &&
+      COMMANDS[String(step.do.cmd)]?.struct === undefined
+    ) {
       this.fds.set(name, ret < 0 ? -1 : ret);
     }
-    const want = step.ret === "fd" ? "fd" : step.signal ? `signal ${step.signal}` : step.ret < 0 ? errnoName(step.errno ?? 0) : String(step.ret);
+    const want =
+      step.ret === "fd"
+        ? "fd"
+        : step.signal
+          ? `signal ${step.signal}`
+          : step.ret < 0
+            ? errnoName(step.errno ?? 0)
+            : String(step.ret);
     const got = signal ? `signal ${signal}` : ret < 0 ? errnoName(-ret) : step.ret === "fd" ? "fd" : String(ret);
     if (want !== got) return `returned ${got}, recorded ${want}`;
     for (const [key, value] of Object.entries(step.out ?? {})) {
@@ -73,62 +88,68 @@ export class Player {
 
   #do(step: Json): { ret: number; signal?: number; out: Json } {
     const { process } = this;
-    const fd = this.#fd(step["fd"]);
-    switch (step["op"]) {
+    const fd = this.#fd(step.fd);
+    switch (step.op) {
       case "open": {
-        const mode = { r: 0, w: 1, rw: O_RDWR }[(step["mode"] as string) ?? "rw"] ?? O_RDWR;
-        return plain(process.open(this.#text(step["path"]), mode));
+        const mode = { r: 0, w: 1, rw: O_RDWR }[(step.mode as string) ?? "rw"] ?? O_RDWR;
+        return plain(process.open(this.#text(step.path), mode));
       }
       case "close":
         return plain(process.close(fd));
       case "dup":
         return plain(process.dup(fd));
       case "eventfd":
-        return plain(process.eventfd(Number(step["init"] ?? 0), 0o4000));
+        return plain(process.eventfd(Number(step.init ?? 0), 0o4000));
       case "pipe":
       case "memfd":
-        return plain(process.install(new OpenFile({ kind: String(step["op"]) }, O_RDWR)));
+        return plain(process.install(new OpenFile({ kind: String(step.op) }, O_RDWR)));
       case "evread": {
         const bytes = new Uint8Array(8);
         let ret = process.read(fd, bytes);
-        if (ret < 0 && Number(step["ms"]) > 0) {
-          this.rig.clock.advance(Number(step["ms"]));
+        if (ret < 0 && Number(step.ms) > 0) {
+          this.rig.clock.advance(Number(step.ms));
           ret = process.read(fd, bytes);
         }
         return { ret, out: ret === 8 ? { count: new DataView(bytes.buffer).getBigUint64(0, true) } : {} };
       }
       case "evwrite":
-        return plain(process.write(fd, new Uint8Array(new BigUint64Array([big(step["count"])]).buffer)));
+        return plain(process.write(fd, new Uint8Array(new BigUint64Array([big(step.count)]).buffer)));
       case "wait":
-        this.rig.clock.advance(Number(step["ms"]));
+        this.rig.clock.advance(Number(step.ms));
         return plain(0);
       case "pread": {
-        const into = new Uint8Array(Number(step["size"]));
+        const into = new Uint8Array(Number(step.size));
         const ret = process.pread(fd, into, this.#position(step));
         return { ret, out: ret > 0 ? { bytes: hex(into.subarray(0, ret)) } : {} };
       }
       case "pwrite":
-        return plain(process.pwrite(fd, unhex(String(step["bytes"])), this.#position(step)));
+        return plain(process.pwrite(fd, unhex(String(step.bytes)), this.#position(step)));
       case "bind":
         return plain(this.#bind(step));
       case "writetext": {
-        const ret = process.writeFile(this.#text(step["path"]), this.#text(step["text"]));
+        const ret = process.writeFile(this.#text(step.path), this.#text(step.text));
         return plain(Math.min(ret, 0));
       }
       case "pcicfg": {
-        const fn = this.rig.topology.get(this.#device(step["dev"]));
-        const width = Number(step["width"]) as 1 | 2 | 4;
-        return { ret: width, out: { value: fn.readConfig(Number(step["off"]), width) } };
+        const fn = this.rig.topology.get(this.#device(step.dev));
+        const width = Number(step.width) as 1 | 2 | 4;
+        return { ret: width, out: { value: fn.readConfig(Number(step.off), width) } };
       }
       case "mmap": {
-        const flags = step["private"] ? MAP_PRIVATE : MAP_SHARED;
-        const mapping = process.mmap({ length: Number(step["size"]), prot: 3, flags, fd, offset: this.#position(step) });
+        const flags = step.private ? MAP_PRIVATE : MAP_SHARED;
+        const mapping = process.mmap({
+          length: Number(step.size),
+          prot: 3,
+          flags,
+          fd,
+          offset: this.#position(step),
+        });
         if (typeof mapping === "number") return plain(mapping);
-        this.#memory.set(String(step["as"]), { mapping, open: true });
+        this.#memory.set(String(step.as), { mapping, open: true });
         return plain(0);
       }
       case "munmap": {
-        const memory = this.#memory.get(String(step["mem"]).replace("&", ""));
+        const memory = this.#memory.get(String(step.mem).replace("&", ""));
         if (memory) memory.open = false;
         return plain(memory?.mapping.close() ?? 0);
       }
@@ -138,29 +159,35 @@ export class Player {
       case "ioctl":
         return this.#ioctl(fd, step);
       default:
-        throw new Error(`no step "${step["op"]}"`);
+        throw new Error(`no step "${step.op}"`);
     }
   }
 
   #ioctl(fd: number, step: Json): { ret: number; out: Json } {
-    const command = COMMANDS[String(step["cmd"])];
-    if (!command) throw new Error(`no command ${step["cmd"]}`);
+    const command = COMMANDS[String(step.cmd)];
+    if (!command) throw new Error(`no command ${step.cmd}`);
     const { request, struct } = command;
-    if ("val" in step) return plain(this.process.ioctl(fd, request, big(step["val"])));
-    if ("ptr" in step) return plain(this.process.ioctl(fd, request, step["ptr"] === "null" ? 0n : 16n));
-    if ("fdp" in step) return plain(this.process.ioctl(fd, request, int32(this.#fd(step["fdp"]))));
+    if ("val" in step) return plain(this.process.ioctl(fd, request, big(step.val)));
+    if ("ptr" in step) return plain(this.process.ioctl(fd, request, step.ptr === "null" ? 0n : 16n));
+    if ("fdp" in step) return plain(this.process.ioctl(fd, request, int32(this.#fd(step.fdp))));
     if ("str" in step) {
-      const text = `${this.#text(step["str"])}${step["suffix"] ?? ""}\0`;
-      return plain(this.process.ioctl(fd, request, Uint8Array.from(text, (c) => c.charCodeAt(0))));
+      const text = `${this.#text(step.str)}${step.suffix ?? ""}\0`;
+      return plain(
+        this.process.ioctl(
+          fd,
+          request,
+          Uint8Array.from(text, (c) => c.charCodeAt(0)),
+        ),
+      );
     }
     if (!("in" in step)) return plain(this.process.ioctl(fd, request));
-    if (!struct) throw new Error(`no struct for ${step["cmd"]}`);
+    if (!struct) throw new Error(`no struct for ${step.cmd}`);
     const tail = this.#tail(step);
-    const argsz = Math.min(Number((step["in"] as Json)["argsz"] ?? 0), MAX_BUFFER);
+    const argsz = Math.min(Number((step.in as Json).argsz ?? 0), MAX_BUFFER);
     const full = new Uint8Array(Math.max(struct.size + tail.length, argsz));
-    struct.encode(this.#fields(struct, step["in"] as Json), full);
+    struct.encode(this.#fields(struct, step.in as Json), full);
     full.set(tail, struct.size);
-    const room = "room" in step ? Number(step["room"]) : full.length;
+    const room = "room" in step ? Number(step.room) : full.length;
     const buffer = full.slice(0, room);
     const ret = this.process.ioctl(fd, request, buffer);
     const padded = new Uint8Array(Math.max(room, struct.size));
@@ -169,11 +196,13 @@ export class Player {
     for (const [key, value] of Object.entries(struct.decode(padded))) {
       if ((struct.offsets[key] ?? 0) < room) out[key] = value;
     }
-    if (ret === 0 && "fd" in out && typeof step["as"] === "string") this.fds.set(step["as"], Number(out["fd"]));
-    delete out["fd"];
-    delete out["addr"];
-    delete out["resamplefd"];
-    if (room < full.length) for (const key of Object.keys(out)) if ((struct.offsets[key] ?? 0) + 4 > room) delete out[key];
+    if (ret === 0 && "fd" in out && typeof step.as === "string") this.fds.set(step.as, Number(out.fd));
+    delete out.fd;
+    delete out.addr;
+    delete out.resamplefd;
+    if (room < full.length)
+      for (const key of Object.keys(out)) if ((struct.offsets[key] ?? 0) + 4 > room) delete out[key];
+    Object.assign(out, command.tail?.(buffer, out, ret) ?? {});
     return { ret, out };
   }
 
@@ -184,7 +213,8 @@ export class Player {
       const wide = typeof zero[key] === "bigint";
       if (value !== null && typeof value === "object") {
         const inner = value as Json;
-        const address = "fdp" in inner ? this.process.addressOf(int32(this.#fd(inner["fdp"]))) : inner["ptr"] === "null" ? 0n : 16n;
+        const address =
+          "fdp" in inner ? this.process.addressOf(int32(this.#fd(inner.fdp))) : inner.ptr === "null" ? 0n : 16n;
         fields[key] = wide ? address : Number(address);
       } else if (typeof value === "string" && value.startsWith("$")) {
         fields[key] = this.#fd(value);
@@ -196,22 +226,22 @@ export class Player {
   }
 
   #tail(step: Json): Uint8Array {
-    if ("fds" in step) return new Uint8Array(new Int32Array((step["fds"] as unknown[]).map((fd) => this.#fd(fd))).buffer);
-    if ("bools" in step) return Uint8Array.from(step["bools"] as number[]);
-    return "bytes" in step ? unhex(String(step["bytes"])) : new Uint8Array(0);
+    if ("fds" in step) return new Uint8Array(new Int32Array((step.fds as unknown[]).map((fd) => this.#fd(fd))).buffer);
+    if ("bools" in step) return Uint8Array.from(step.bools as number[]);
+    return "bytes" in step ? unhex(String(step.bytes)) : new Uint8Array(0);
   }
 
   #touch(step: Json): { ret: number; signal?: number; out: Json } {
-    const [name, offset = "0"] = String(step["at"]).slice(1).split("+");
+    const [name, offset = "0"] = String(step.at).slice(1).split("+");
     const memory = this.#memory.get(name as string);
-    const width = Number(step["width"]) as 1 | 2 | 4;
+    const width = Number(step.width) as 1 | 2 | 4;
     if (!memory?.open) return { ret: -1, signal: 11, out: {} };
     try {
-      if (step["op"] === "peek") {
-        const value = this.#load(memory.mapping, Number(offset), Number(step["width"]));
+      if (step.op === "peek") {
+        const value = this.#load(memory.mapping, Number(offset), Number(step.width));
         return { ret: 0, out: { value } };
       }
-      memory.mapping.store(Number(offset), width, Number(step["value"]));
+      memory.mapping.store(Number(offset), width, Number(step.value));
       return plain(0);
     } catch (error) {
       if (error instanceof uapi.VfioError) return { ret: -1, signal: 7, out: {} };
@@ -225,14 +255,14 @@ export class Player {
   }
 
   #bind(step: Json): number {
-    const bdf = this.#device(step["dev"]);
+    const bdf = this.#device(step.dev);
     if (this.rig.topology.get(bdf).driver !== null) this.rig.core.unbind(bdf);
     this.rig.topology.get(bdf).driverOverride = null;
-    return step["driver"] === "none" ? 0 : this.rig.core.bind(bdf, String(step["driver"]));
+    return step.driver === "none" ? 0 : this.rig.core.bind(bdf, String(step.driver));
   }
 
   #position(step: Json): number {
-    return "pos" in step ? Number(big(step["pos"])) : Number(step["region"] ?? 0) * REGION + Number(step["off"] ?? 0);
+    return "pos" in step ? Number(big(step.pos)) : Number(step.region ?? 0) * REGION + Number(step.off ?? 0);
   }
 
   #device(name: unknown): string {
@@ -262,5 +292,11 @@ const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 function normal(value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
   if (typeof value === "number") return String(value);
+  if (Array.isArray(value)) return value.map(normal);
+  if (value !== null && typeof value === "object") {
+    // A recording names functions for its readers.
+    const { name: _name, ...rest } = value as Json;
+    return rest;
+  }
   return typeof value === "string" && /^0x[0-9a-f]+$/i.test(value) ? BigInt(value).toString() : value;
 }

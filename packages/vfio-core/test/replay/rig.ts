@@ -1,7 +1,7 @@
 // The machine that the recordings were made on, as far as its devices are modelled: teaching devices and NVMe are the
 // real models, network, sound and USB functions have the right ids, capabilities and BARs but no behaviour.
 import { EINVAL } from "@minivmm/host";
-import { type KernelProfile, KernelError, ManualClock, ModelKernel } from "@minivmm/host/model";
+import { KernelError, type KernelProfile, ManualClock, ModelKernel } from "@minivmm/host/model";
 import { addPcie, Msi, Msix, PCI_EXP_TYPE_RC_END, type PciDevice, PciTopology } from "@minivmm/pci";
 import { edu, memoryDisk, nvme, passive } from "@minivmm/pci/devices";
 import { type IommuDriver, type IommuInstance, VfioCore, type VfioCoreOptions } from "../../src/model/index.ts";
@@ -50,10 +50,23 @@ class Type1Stand implements IommuDriver {
   }
 }
 
+const board = (device: number, classCode: number): PciDevice => passive({ vendor: 0x8086, device, classCode });
 const uhci = (): PciDevice =>
-  passive({ vendor: 0x8086, device: 0x2934, classCode: 0x0c0300, interruptPin: 1, bars: [{ index: 4, type: "io", size: 0x20 }] });
+  passive({
+    vendor: 0x8086,
+    device: 0x2934,
+    classCode: 0x0c0300,
+    interruptPin: 1,
+    bars: [{ index: 4, type: "io", size: 0x20 }],
+  });
 const ehci = (): PciDevice =>
-  passive({ vendor: 0x8086, device: 0x293a, classCode: 0x0c0320, interruptPin: 4, bars: [{ index: 0, type: "mem32", size: 0x1000 }] });
+  passive({
+    vendor: 0x8086,
+    device: 0x293a,
+    classCode: 0x0c0320,
+    interruptPin: 4,
+    bars: [{ index: 0, type: "mem32", size: 0x1000 }],
+  });
 const testdev = (): PciDevice =>
   passive({
     vendor: 0x1b36,
@@ -66,10 +79,24 @@ const testdev = (): PciDevice =>
   });
 const disk = (): PciDevice => nvme({ disk: memoryDisk(0x10000) });
 const hda = (): PciDevice =>
-  passive({ vendor: 0x8086, device: 0x293e, classCode: 0x040300, interruptPin: 1, msi: { vectors: 1 }, bars: [{ index: 0, type: "mem32", size: 0x4000 }] });
+  passive({
+    vendor: 0x8086,
+    device: 0x293e,
+    classCode: 0x040300,
+    interruptPin: 1,
+    msi: { vectors: 1 },
+    bars: [{ index: 0, type: "mem32", size: 0x4000 }],
+  });
 function xhci(): PciDevice {
   const bars = [{ index: 0, type: "mem64" as const, size: 0x4000 }];
-  const device = passive({ vendor: 0x1033, device: 0x0194, classCode: 0x0c0330, interruptPin: 1, configSize: 4096, bars });
+  const device = passive({
+    vendor: 0x1033,
+    device: 0x0194,
+    classCode: 0x0c0330,
+    interruptPin: 1,
+    configSize: 4096,
+    bars,
+  });
   new Msix(device, { vectors: 16, bar: 0, table: 0x3000, pba: 0x3800, at: 0x90 });
   addPcie(device, { type: PCI_EXP_TYPE_RC_END, at: 0xa0 });
   new Msi(device, { vectors: 16, at: 0x70 });
@@ -87,6 +114,7 @@ export function rig(profile: KernelProfile, options: VfioCoreOptions = {}) {
       {
         memory32: { base: 0xc0000000, size: 0x3f000000 },
         devices: [
+          { at: "00.0", device: board(0x29c0, 0x060000) },
           { at: "01.0", device: edu({ after }), driver: vfio, bars: { "0": { address: 0xfe800000 } } },
           {
             at: "02.0",
@@ -129,7 +157,13 @@ export function rig(profile: KernelProfile, options: VfioCoreOptions = {}) {
             at: "02.3",
             bridge: "root-port",
             driver: port,
-            children: [{ at: "00.0", device: passive({ vendor: 0x8086, device: 0x10d3, classCode: 0x020000, express: {}, pm: {} }), driver: vfio }],
+            children: [
+              {
+                at: "00.0",
+                device: passive({ vendor: 0x8086, device: 0x10d3, classCode: 0x020000, express: {}, pm: {} }),
+                driver: vfio,
+              },
+            ],
           },
           {
             at: "02.4",
@@ -141,17 +175,45 @@ export function rig(profile: KernelProfile, options: VfioCoreOptions = {}) {
                 bridge: "upstream-port",
                 driver: port,
                 children: [
-                  { at: "00.0", bridge: "downstream-port", acs: false, driver: port, children: [{ at: "00.0", device: disk(), driver: vfio }] },
-                  { at: "01.0", bridge: "downstream-port", acs: false, driver: port, children: [{ at: "00.0", device: edu({ after }), driver: vfio }] },
+                  {
+                    at: "00.0",
+                    bridge: "downstream-port",
+                    acs: false,
+                    driver: port,
+                    children: [{ at: "00.0", device: disk(), driver: vfio }],
+                  },
+                  {
+                    at: "01.0",
+                    bridge: "downstream-port",
+                    acs: false,
+                    driver: port,
+                    children: [{ at: "00.0", device: edu({ after }), driver: vfio }],
+                  },
                 ],
               },
             ],
           },
+          {
+            at: "02.5",
+            bridge: "root-port",
+            hotplug: true,
+            driver: port,
+            children: [{ at: "00.0", device: disk(), driver: vfio }],
+          },
+          { at: "03.0", device: passive({ vendor: 0x1234, device: 0x1111, classCode: 0x030000 }), driver: vfio },
           { at: "04.0", device: xhci(), driver: vfio },
           { at: "05.0", device: edu({ after }), driver: vfio },
           { at: "1d.0", device: uhci(), multifunction: true, driver: vfio },
           { at: "1d.1", device: uhci(), driver: vfio },
           { at: "1d.7", device: ehci(), driver: vfio },
+          {
+            at: "1e.0",
+            device: passive({ vendor: 0x1af4, device: 0x1003, classCode: 0x078000 }),
+            driver: "virtio-pci",
+          },
+          { at: "1f.0", device: board(0x2918, 0x060100), multifunction: true },
+          { at: "1f.2", device: board(0x2922, 0x010601), driver: "ahci" },
+          { at: "1f.3", device: board(0x2930, 0x0c0500), driver: "i801_smbus" },
         ],
       },
     ],

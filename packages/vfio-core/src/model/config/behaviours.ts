@@ -4,13 +4,7 @@
  * Source: vfio_basic_config_write, vfio_pm_config_write, vfio_exp_config_write, vfio_af_config_write,
  * vfio_msi_config_write, vfio_vpd_config_write. Each gets a chunk that lies inside one capability.
  */
-import {
-  PCI_CAP_ID_AF,
-  PCI_CAP_ID_EXP,
-  PCI_CAP_ID_MSI,
-  PCI_CAP_ID_PM,
-  PCI_CAP_ID_VPD,
-} from "./capability-table.ts";
+import { PCI_CAP_ID_AF, PCI_CAP_ID_EXP, PCI_CAP_ID_MSI, PCI_CAP_ID_PM, PCI_CAP_ID_VPD } from "./capability-table.ts";
 import {
   PCI_BASE_ADDRESS_0,
   PCI_COMMAND,
@@ -62,7 +56,9 @@ function commandDecode(config: ConfigTarget, value: number): void {
 }
 
 function barsLost(config: ConfigTarget): boolean {
-  return config.bars.some((bar, i) => i < 6 && bar.size > 0 && (config.hw.read(barAt(i), 4) & ~0xf) >>> 0 !== low(bar.bus));
+  return config.bars.some(
+    (bar, i) => i < 6 && bar.size > 0 && (config.hw.read(barAt(i), 4) & ~0xf) >>> 0 !== low(bar.bus),
+  );
 }
 
 function restoreBars(config: ConfigTarget): void {

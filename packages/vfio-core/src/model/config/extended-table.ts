@@ -56,10 +56,7 @@ export const EXTENDED_CAPABILITIES: ReadonlyMap<number, CapabilityRule> = new Ma
   [0x01, { name: "advanced error reporting", length: () => 0x2c, permissions: aerPermissions }],
   [0x02, readOnly("virtual channel", virtualChannelLength)],
   [0x03, readOnly("device serial number", 12)],
-  [
-    0x04,
-    { name: "power budgeting", length: () => 16, permissions: (map, _hw, at) => map.set(at + 4, 1, NONE, ALL) },
-  ],
+  [0x04, { name: "power budgeting", length: () => 16, permissions: (map, _hw, at) => map.set(at + 4, 1, NONE, ALL) }],
   [0x08, readOnly("multi-function virtual channel", virtualChannelLength)],
   [0x09, readOnly("virtual channel (with MFVC)", virtualChannelLength)],
   [0x0b, vendor("vendor specific")],

@@ -6,8 +6,8 @@
  * Accesses do not allocate.
  */
 import { EFAULT } from "@minivmm/host";
-import { type Behaviour, behaviourOf } from "./behaviours.ts";
 import { fixBars, type HostBar } from "./bars.ts";
+import { type Behaviour, behaviourOf } from "./behaviours.ts";
 import { PCI_COMMAND, PCI_COMMAND_MEMORY, PCI_INTERRUPT_PIN, touchesBar } from "./header.ts";
 import { layOutConfig } from "./layout.ts";
 import { HEADER, type PermissionMap } from "./permissions.ts";
