@@ -5,6 +5,7 @@
 import { EFAULT, EINVAL, EPERM } from "@minivmm/host";
 import type { AddressSpace } from "@minivmm/host/model";
 import { clearTces, type PageUse } from "./clear.ts";
+import { backingSize, pinForWrite } from "./pin.ts";
 import type { TceTable } from "./table.ts";
 
 /** The v2 way. 0 or -errno: EINVAL for memory that is not registered or held in too small pages. */
@@ -53,12 +54,12 @@ export function buildV1(
   let done = 0;
   for (let user = address; done < count; done++, user += pageSize) {
     // Pinned for writing whatever the direction: the kernel looks for the direction bits in the address.
-    const physical = mm.virtToPhys(user, true);
+    const physical = pinForWrite(mm, user);
     if (physical < 0) {
       result = -EFAULT;
       break;
     }
-    if (pageSize > mm.pageSize && (mm.areaAt(user)?.pageSize ?? 0) < pageSize) {
+    if (pageSize > mm.pageSize && backingSize(mm, user) < pageSize) {
       result = -EPERM;
       break;
     }

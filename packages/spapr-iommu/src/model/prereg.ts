@@ -4,6 +4,7 @@
 // left the list has mapped 0. Lookups do not allocate.
 import { EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM } from "@minivmm/host";
 import { type AddressSpace, KernelError } from "@minivmm/host/model";
+import { backingSize, pinForWrite } from "./pin.ts";
 
 export class MemoryRegion {
   /** First user address and first address behind. */
@@ -148,7 +149,7 @@ export class PreregisteredMemory {
     const mm = this.#mm;
     const end = start + count * mm.pageSize;
     let at = start;
-    while (at < end && mm.virtToPhys(at, true) >= 0) at = mm.areaAt(at)?.end ?? end;
+    while (at < end && pinForWrite(mm, at) >= 0) at = mm.areaAt(at)?.end ?? end;
     return Math.min((at - start) / mm.pageSize, count);
   }
 
@@ -161,8 +162,8 @@ export class PreregisteredMemory {
     let backing = base;
     for (let i = 0; i < count; i++) {
       const address = start + i * mm.pageSize;
-      pages[i] = mm.virtToPhys(address, true);
-      const size = mm.areaAt(address)?.pageSize ?? mm.pageSize;
+      pages[i] = pinForWrite(mm, address);
+      const size = backingSize(mm, address);
       if (size > mm.pageSize) backing = Math.log2(size);
       shift = Math.min(shift, backing);
     }
