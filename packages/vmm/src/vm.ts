@@ -1,13 +1,13 @@
 // createVm: from a configuration to a machine with a loaded kernel, ready to run. One Vm runs once: a reset of the
 // guest ends the run, and the caller makes a new Vm.
 import { GuestMemory, type Host } from "@minivmm/host";
-import { Cpu } from "@minivmm/ppc64";
+import { Cpu, Ppc64Error } from "@minivmm/ppc64";
 import { type GuestClock, instructionClock, wallClock } from "./accel/guest-clock.ts";
 import { SoftAccel } from "./accel/soft.ts";
 import { loadElf, parseElf, placeBootImages } from "./boot/index.ts";
 import { type ResolvedConfig, resolveConfig, type VmConfig } from "./config.ts";
 import { ConsolePort } from "./console.ts";
-import { VmmError } from "./errors.ts";
+import { hex, VmmError } from "./errors.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
@@ -52,7 +52,7 @@ export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
   const resolved = resolveConfig(config);
   const image = parseElf(resolved.kernel, resolved.kernelName);
   const entry = rtasEntry(resolved.memoryBytes);
-  const cpu = Cpu.create({ ramBytes: resolved.memoryBytes, pvr: PVR_POWER9, trapAddress: entry });
+  const cpu = createCpu(resolved.memoryBytes, entry);
   const vm = new PseriesVm(host, cpu, resolved);
   try {
     vm.plugDevices();
@@ -62,6 +62,21 @@ export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
     throw error;
   }
   return vm;
+}
+
+/** The engine keeps RAM, its own state and decoded code in 4 GiB together. */
+function createCpu(ramBytes: number, trapAddress: number): Cpu {
+  try {
+    return Cpu.create({ ramBytes, pvr: PVR_POWER9, trapAddress });
+  } catch (cause) {
+    if (!(cause instanceof Ppc64Error) && !(cause instanceof RangeError)) throw cause;
+    throw new VmmError(`the software CPU cannot be made with ${hex(ramBytes)} bytes of memory: ${cause.message}`, {
+      code: "USAGE_MEMORY_TOO_LARGE",
+      details: { ramBytes },
+      hint: "give the guest less memory; up to 3.5 GiB work where the host has them",
+      cause,
+    });
+  }
 }
 
 class PseriesVm implements Vm {

@@ -1,0 +1,114 @@
+// An unmodified Linux kernel on machine pseries: to its init and power-off, with an NVMe controller passed through by
+// VFIO on the modelled POWER9 host, in every way that its DMA and its interrupts can take.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { modelHost } from "@minivmm/model-host";
+import { memoryDisk, nvme } from "@minivmm/pci/devices";
+import { describe, expect, it } from "vitest";
+import { cpioCharDevice, cpioDirectory, cpioFile, writeCpio } from "../../src/boot/index.ts";
+import type { DeviceConfig, VmConfig } from "../../src/config.ts";
+import { diskPattern, linuxDiskInit, NVME_MODULES, WRITE_PATTERN } from "../../src/guests/index.ts";
+import type { VmSummary } from "../../src/summary.ts";
+import { createVm, type VmExit } from "../../src/vm.ts";
+
+const KERNEL = process.env.MINIVMM_GUEST_KERNEL ?? "";
+const MODULES = process.env.MINIVMM_GUEST_MODULES ?? "";
+const MIB = 0x10_0000;
+const APPEND = "console=hvc0 rdinit=/init panic=-1 cryptomgr.notests";
+const VFIO: DeviceConfig = { driver: "vfio-pci", host: "0001:01:00.0", id: "disk" };
+
+function initrd(): Uint8Array {
+  const name = (module: string): string => `modules/${module.slice(module.lastIndexOf("/") + 1)}`;
+  const init = linuxDiskInit({ modules: NVME_MODULES.map((module) => `/${name(module)}`), bytes: MIB });
+  return writeCpio([
+    cpioDirectory("dev"),
+    cpioCharDevice("dev/console", 5, 1),
+    cpioDirectory("modules"),
+    ...NVME_MODULES.map((module) => cpioFile(name(module), readFileSync(join(MODULES, module)), 0o644)),
+    cpioFile("init", init),
+  ]);
+}
+
+interface Boot {
+  readonly exit: VmExit;
+  readonly text: string;
+  readonly summary: VmSummary;
+  readonly disk: Uint8Array;
+}
+
+async function boot(more: Partial<VmConfig> = {}, device: "vfio" | "emulated" = "vfio"): Promise<Boot> {
+  const disk = new Uint8Array(8 * MIB);
+  disk.set(diskPattern(MIB));
+  using model = modelHost("power9", { disk });
+  let text = "";
+  using vm = await createVm(model.spawn({ memlock: Number.POSITIVE_INFINITY }), {
+    machine: "pseries",
+    memoryBytes: 256 * MIB,
+    kernel: { path: KERNEL },
+    initrd: initrd(),
+    append: APPEND,
+    clock: "instructions",
+    devices: [device === "vfio" ? VFIO : { driver: "emulated", device: nvme({ disk: memoryDisk(disk) }), id: "disk" }],
+    console: {
+      write: (bytes) => {
+        text += new TextDecoder().decode(bytes);
+      },
+    },
+    ...more,
+  });
+  const exit = await vm.run();
+  return { exit, text, summary: vm.summary(), disk };
+}
+
+function expectPass({ exit, text, disk }: Boot): void {
+  expect(text).toContain("minivmm-init: PASS");
+  expect(exit).toEqual({ status: 0, reason: "power-off" });
+  expect(Buffer.compare(disk.subarray(MIB, 2 * MIB), diskPattern(MIB, WRITE_PATTERN))).toBe(0);
+}
+
+describe("vmm: Linux on pseries", () => {
+  it("reads and writes a passed-through NVMe disk through a dynamic window and MSI-X", async () => {
+    const done = await boot();
+    expectPass(done);
+    expect(done.summary.interrupts.disk).toBeGreaterThan(10);
+    expect(done.summary.tce.userSpace).toMatchObject({ H_PUT_TCE_INDIRECT: 1 });
+    expect(done.summary.dma[0]).toMatchObject({ windowsCreated: 2, mapErrors: 0, windowErrors: 0, notRam: 0 });
+  });
+
+  it("does so through the default window, mapping and unmapping each transfer", async () => {
+    const done = await boot({ ddw: false });
+    expectPass(done);
+    expect(done.summary.dma[0]!.mapCalls).toBeGreaterThan(500);
+    expect(done.summary.dma[0]).toMatchObject({ windowsCreated: 1, mapErrors: 0, unmapErrors: 0 });
+  });
+
+  it("does so with INTx only", async () => {
+    const done = await boot({ append: `${APPEND} pci=nomsi` });
+    expectPass(done);
+    expect(done.summary.interrupts["pci INTx 1"]).toBeGreaterThan(10);
+  });
+
+  it("does so with the disk emulated instead of passed through", async () => {
+    expectPass(await boot({}, "emulated"));
+  });
+
+  it("does so in 96 MiB and in 3 GiB, where RTAS has another place", async () => {
+    for (const mib of [96, 3072]) expectPass(await boot({ memoryBytes: mib * MIB }));
+  });
+
+  it("does so on the wall clock", async () => {
+    expectPass(await boot({ clock: "wall" }));
+  });
+
+  it("executes the same instructions each time when time is counted in them", async () => {
+    const counts = [];
+    for (let i = 0; i < 2; i++) counts.push((await boot()).summary.instructions);
+    expect(counts[1]).toBe(counts[0]);
+  });
+
+  it("ends with a reset when the kernel panics", async () => {
+    const { exit, text } = await boot({ append: APPEND.replace("/init", "/nothing") });
+    expect(text).toContain("Kernel panic");
+    expect(exit.reason).toBe("reset");
+  });
+});
