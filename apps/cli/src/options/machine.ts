@@ -1,0 +1,114 @@
+// -machine, -cpu, -smp, -accel, -m and -global: what the machine is. Everything QEMU users write for pseries is
+// understood; what this machine does not have is refused with the reason, never ignored.
+import { usageError } from "../errors.ts";
+import type { Given } from "./given.ts";
+import { Properties } from "./properties.ts";
+import { parseSize } from "./size.ts";
+import { suggestion } from "./suggest.ts";
+
+export interface MachineRequest {
+  readonly machine: "pseries";
+  readonly memoryBytes: number;
+  readonly clock?: "wall" | "instructions";
+  /** Offer dynamic DMA windows to the guest. */
+  readonly ddw?: boolean;
+  readonly dmaWindowBytes?: number;
+}
+
+export const MACHINES = ["pseries"] as const;
+const DEFAULT_MEMORY = 512 * 2 ** 20;
+const PHB = "spapr-pci-host-bridge";
+
+/** Throws CliError USAGE_OPTION. */
+export function parseMachine(given: Given): MachineRequest {
+  checkCpu(given.last("cpu"));
+  checkSmp(given.last("smp"));
+  checkAccel(given);
+  const { type: machine, clock, ddw } = parseMachineOption(given.last("machine"));
+  const request = { machine, memoryBytes: parseMemory(given.last("memory")), clock, ...parseGlobals(given, ddw) };
+  return Object.fromEntries(
+    Object.entries(request).filter(([, value]) => value !== undefined),
+  ) as unknown as MachineRequest;
+}
+
+function parseMachineOption(text: string | undefined) {
+  const properties = new Properties("-machine", text ?? "pseries", "type");
+  const type = properties.required("type", "pseries");
+  if (type !== "pseries") {
+    throw usageError(
+      `unknown machine "${type}"`,
+      suggestion(type, MACHINES, `the machines are: ${MACHINES.join(", ")}`, (name) => `-M ${name}`),
+      { machine: type },
+    );
+  }
+  const clock = properties.oneOf("clock", ["wall", "instructions"]);
+  const ddw = properties.onOff("ddw");
+  const accel = properties.text("accel");
+  if (accel !== undefined) checkAccelName(accel);
+  properties.finish();
+  return { type: "pseries" as const, clock, ddw };
+}
+
+function parseMemory(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_MEMORY;
+  const properties = new Properties("-m", text, "size");
+  const bytes = properties.size("size", "M");
+  properties.finish();
+  if (bytes === undefined) throw usageError("-m: size is missing", "write -m 512 or -m size=512M");
+  return bytes;
+}
+
+function checkCpu(model: string | undefined): void {
+  if (model === undefined || /^power9(_v2\.[0-3])?$/i.test(model)) return;
+  throw usageError(`-cpu: unknown CPU model "${model}"`, "the CPU is power9", { model });
+}
+
+function checkSmp(text: string | undefined): void {
+  if (text === undefined) return;
+  const properties = new Properties("-smp", text, "cpus");
+  for (const key of ["cpus", "sockets", "cores", "threads", "maxcpus"]) {
+    const value = properties.text(key);
+    if (value === undefined || value === "1") continue;
+    const why =
+      /^\d+$/.test(value) && value !== "0" ? "machine pseries has one CPU" : `"${value}" is not a count of CPUs`;
+    throw usageError(`-smp ${key}=${value}: ${why}`, "write -smp 1 or leave it out");
+  }
+  properties.finish();
+}
+
+function checkAccel(given: Given): void {
+  const accel = given.last("accel");
+  if (accel !== undefined) checkAccelName(accel.split(",")[0] as string);
+  if (given.flag("enable-kvm")) checkAccelName("kvm");
+}
+
+function checkAccelName(name: string): void {
+  if (["tcg", "soft"].includes(name)) return;
+  if (name === "kvm") {
+    throw usageError(
+      "KVM is not available: machine pseries runs its CPU in software here",
+      "leave out -enable-kvm; device assignment works without it",
+    );
+  }
+  throw usageError(`unknown accelerator "${name}"`, "write -accel tcg or leave it out");
+}
+
+function parseGlobals(given: Given, machineDdw: boolean | undefined) {
+  let ddw = machineDdw;
+  let dmaWindowBytes: number | undefined;
+  for (const text of given.all("global")) {
+    const match = /^([^.=]+)\.([^=]+)=(.*)$/.exec(text);
+    if (match === null)
+      throw usageError(`-global: "${text}" is not DRIVER.PROPERTY=VALUE`, `for example ${PHB}.ddw=off`);
+    const [, driver = "", property = "", value = ""] = match;
+    if (driver !== PHB) {
+      throw usageError(`-global: unknown driver "${driver}"`, suggestion(driver, [PHB], `known: ${PHB}`));
+    }
+    const properties = new Properties(`-global ${PHB}`, `${property}=${value.replaceAll(",", ",,")}`);
+    ddw = properties.onOff("ddw") ?? ddw;
+    const size = properties.text("dma_win_size");
+    if (size !== undefined) dmaWindowBytes = parseSize(size, "B", `-global ${PHB}.dma_win_size`);
+    properties.finish();
+  }
+  return { ddw, dmaWindowBytes };
+}

@@ -1,0 +1,107 @@
+// Every option of every command, once: the normaliser, the parser and the help text all read these tables.
+// Long names are QEMU's; a one-letter alias is QEMU's short form.
+
+export interface OptionSpec {
+  /** Long name without dashes. */
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  /** What the value is called in the help; absent: the option takes no value. */
+  readonly value?: string;
+  readonly describe: string;
+  /** May be given more than once; otherwise the last one counts, as with QEMU. */
+  readonly repeated?: boolean;
+  /** Heading in the help text. Default "Other". */
+  readonly group?: string;
+}
+
+export type OptionTable = readonly OptionSpec[];
+
+const DEBUG: OptionSpec = { name: "debug", describe: "show stack traces of errors" };
+const JSON_OUTPUT: OptionSpec = { name: "json", describe: "print JSON" };
+const HOST: OptionSpec = {
+  name: "host",
+  aliases: ["H"],
+  value: "HOST",
+  describe: "real (default) or model:NAME[,key=value...], for example model:power9,disk=disk.img",
+};
+const CACHE: OptionSpec = { name: "cache", value: "DIR", describe: "where images are kept" };
+
+export const RUN_OPTIONS: OptionTable = [
+  {
+    name: "machine",
+    aliases: ["M"],
+    value: "NAME",
+    describe: "pseries[,ddw=on|off][,clock=wall|instructions]",
+    group: "Machine",
+  },
+  {
+    name: "memory",
+    aliases: ["m"],
+    value: "SIZE",
+    describe: "memory: 512 (MiB), 512M, 1G or size=1G",
+    group: "Machine",
+  },
+  { name: "cpu", value: "MODEL", describe: "power9", group: "Machine" },
+  { name: "smp", value: "N", describe: "number of CPUs: 1", group: "Machine" },
+  { name: "accel", value: "NAME", describe: "tcg: the CPU in software", group: "Machine" },
+  { name: "enable-kvm", describe: "ask for KVM; refused where the machine has none", group: "Machine" },
+  {
+    name: "global",
+    value: "DRIVER.PROP=VALUE",
+    describe: "spapr-pci-host-bridge.dma_win_size=SIZE or .ddw=on|off",
+    repeated: true,
+    group: "Machine",
+  },
+  { name: "name", value: "NAME", describe: "name of the guest, for the summary", group: "Machine" },
+  { name: "kernel", value: "FILE", describe: "uncompressed kernel image (vmlinux)", group: "Boot" },
+  { name: "initrd", value: "FILE", describe: "initial RAM file system (cpio, also compressed)", group: "Boot" },
+  { name: "append", value: "TEXT", describe: "kernel command line", group: "Boot" },
+  {
+    name: "device",
+    value: "DRIVER,...",
+    describe: "vfio,host=BDF passes a device of the host through; also nvme,drive=ID and edu",
+    repeated: true,
+    group: "Devices",
+  },
+  {
+    name: "drive",
+    value: "file=F,id=ID",
+    describe: "disk image for -device nvme: file=F,if=none,id=ID[,format=raw][,readonly=on]",
+    repeated: true,
+    group: "Devices",
+  },
+  { ...HOST, group: "Devices" },
+  { name: "nographic", describe: "console on this terminal (always so)", group: "Console" },
+  { name: "display", value: "none", describe: "accepted for scripts: there is no display", group: "Console" },
+  { name: "serial", value: "DEV", describe: "stdio (default), mon:stdio, none", group: "Console" },
+  { name: "monitor", value: "none", describe: "accepted for scripts: there is no monitor", group: "Console" },
+  { name: "vga", value: "none", describe: "accepted for scripts: there is no display", group: "Console" },
+  { name: "nodefaults", describe: "accepted for scripts: there are no default devices" },
+  { name: "net", value: "none", describe: "accepted for scripts: there is no default network" },
+  { name: "nic", value: "none", describe: "accepted for scripts: there is no default network" },
+  { name: "no-reboot", describe: "end when the guest restarts itself" },
+  { name: "summary", value: "FILE", describe: "write what the VM did: JSON to FILE.json, text to others, - is stderr" },
+  DEBUG,
+];
+
+export const DEVICES_OPTIONS: OptionTable = [HOST, JSON_OUTPUT, DEBUG];
+export const IMAGE_OPTIONS: OptionTable = [CACHE, JSON_OUTPUT, DEBUG];
+export const DEMO_OPTIONS: OptionTable = [
+  CACHE,
+  { name: "builtin", describe: "boot the built-in guest program instead of Linux" },
+  { name: "summary", value: "FILE", describe: "also write the summary: JSON to FILE.json, text to others" },
+  DEBUG,
+];
+
+/** Options that stand before any command. */
+export const ROOT_OPTIONS: OptionTable = [DEBUG];
+
+export const COMMANDS = ["run", "devices", "image", "demo"] as const;
+export type CommandName = (typeof COMMANDS)[number];
+
+export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
+  run: RUN_OPTIONS,
+  devices: DEVICES_OPTIONS,
+  image: IMAGE_OPTIONS,
+  demo: DEMO_OPTIONS,
+};

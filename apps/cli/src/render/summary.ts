@@ -1,0 +1,84 @@
+// What a VM did, for people: boot timeline, instructions, TCE calls by kind and stage, DMA requests, interrupts.
+// The same figures as data are vm.summary() itself.
+import type { VmSummary } from "@minivmm/vmm";
+import { columns } from "./columns.ts";
+import { duration, grouped, large } from "./numbers.ts";
+import type { Style } from "./style.ts";
+
+const STAGE_TITLES: Readonly<Record<string, string>> = {
+  realMode: "real mode",
+  virtualMode: "virtual mode",
+  userSpace: "user space",
+};
+
+const right = (title: string) => ({ title, align: "right" as const });
+
+/** Text of a summary, without a final newline. */
+export function renderSummary(summary: VmSummary, style: Style): string {
+  const sections: [string, string[]][] = [
+    ["Timeline", timeline(summary)],
+    ["Guest", guest(summary)],
+    ["TCE hypercalls", tceCalls(summary)],
+    ["DMA mapping", dma(summary)],
+    ["Interrupts", counts(summary.interrupts)],
+  ];
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([title, lines]) => [style.bold(title), ...lines].join("\n"))
+    .join("\n\n");
+}
+
+function timeline({ timeline: marks }: VmSummary): string[] {
+  const rows = marks.map(({ name, ms, instructions }) => [
+    name,
+    duration(ms),
+    instructions === 0 ? "" : `${large(instructions)} instructions`,
+  ]);
+  return columns([{ title: "" }, right(""), right("")], rows, "  ");
+}
+
+function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls }: VmSummary): string[] {
+  const idle = runMs > 0 ? Math.round((100 * Math.min(idleMs, runMs)) / runMs) : 0;
+  const rtas = Object.values(rtasCalls).reduce((sum, count) => sum + count, 0);
+  const rows = [
+    ["instructions", `${large(instructions)} at ${mips.toFixed(1)} MIPS`],
+    ["time", `${duration(runMs)}, ${idle}% of it idle`],
+    [
+      "exits",
+      `${grouped(exits.hypercall ?? 0)} hypercalls, ${grouped(exits.mmio ?? 0)} MMIO, ${grouped(rtas)} RTAS calls`,
+    ],
+  ];
+  return columns([{ title: "" }, { title: "" }], rows, "  ");
+}
+
+function tceCalls({ tce }: VmSummary): string[] {
+  const stages = Object.entries(tce) as [string, Readonly<Record<string, number>>][];
+  const kinds = [...new Set(stages.flatMap(([, calls]) => Object.keys(calls)))];
+  const rows = kinds
+    .filter((kind) => stages.some(([, calls]) => (calls[kind] ?? 0) > 0))
+    .map((kind) => [kind, ...stages.map(([, calls]) => grouped(calls[kind] ?? 0))]);
+  if (rows.length === 0) return [];
+  return columns([{ title: "" }, ...stages.map(([stage]) => right(STAGE_TITLES[stage] ?? stage))], rows, "  ");
+}
+
+function dma({ dma: containers }: VmSummary): string[] {
+  const lines: string[] = [];
+  for (const each of containers) {
+    if (each.mapCalls + each.unmapCalls + each.windowsCreated === 0) continue;
+    const rows = [
+      ["map", grouped(each.mapCalls), `${grouped(each.mapErrors)} refused`],
+      ["unmap", grouped(each.unmapCalls), `${grouped(each.unmapErrors)} refused`],
+      ["windows", grouped(each.windowsCreated), `${grouped(each.windowsRemoved)} removed`],
+    ];
+    lines.push(...columns([{ title: "" }, right(""), right("")], rows, "  "));
+    lines.push(...each.messages.map((message) => `  ! ${message}`));
+  }
+  return lines;
+}
+
+function counts(record: Readonly<Record<string, number>>): string[] {
+  const rows = Object.entries(record)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => [name, grouped(count)]);
+  return columns([{ title: "" }, right("")], rows, "  ");
+}
