@@ -49,13 +49,30 @@ export class Player {
   readonly fds = new Map<string, number>();
   readonly #memory = new Map<string, { mapping: Mapping; open: boolean }>();
 
-  constructor(rig: Rig) {
+  /** A forked child in the middle of its steps. */
+  #child: Player | null = null;
+
+  constructor(rig: Rig, process?: ModelProcess) {
     this.rig = rig;
-    this.process = rig.kernel.spawn({ capabilities: ["SYS_ADMIN", "SYS_RAWIO", "IPC_LOCK"], nofile: 1024 });
+    this.process = process ?? rig.kernel.spawn({ capabilities: ["SYS_ADMIN", "SYS_RAWIO", "IPC_LOCK"], nofile: 1024 });
   }
 
   /** "" when the step came out as recorded, else what differs. */
   play(step: Step): string {
+    // The steps of a child follow the step that made it; the next step of the parent is after its end.
+    if (this.#child && step.step.includes(".")) return this.#child.play({ ...step, step: "" });
+    this.#child?.process.exit();
+    this.#child = null;
+    if (step.do.op === "background") {
+      this.#child = new Player(this.rig);
+      return "";
+    }
+    if (step.do.op === "child") {
+      this.#child = new Player(this.rig, this.process.fork());
+      for (const [name, fd] of this.fds) this.#child.fds.set(name, fd);
+      for (const [name, memory] of this.#memory) this.#child.#memory.set(name, { ...memory });
+      return "";
+    }
     // A buffer of the caller that cannot be touched has no counterpart in Host.pread and pwrite.
     if (step.do.ptr === "bad" && step.do.op !== "ioctl") return "";
     const { ret, signal, out } = this.#do(step.do);
@@ -114,6 +131,8 @@ export class Player {
       }
       case "evwrite":
         return plain(process.write(fd, new Uint8Array(new BigUint64Array([big(step.count)]).buffer)));
+      case "join":
+        return plain(0);
       case "wait":
         this.rig.clock.advance(Number(step.ms));
         return plain(0);

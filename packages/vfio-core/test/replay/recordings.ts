@@ -16,5 +16,9 @@ export function recordedCases(file: URL): RecordedCase[] {
     if ("begin" in entry) cases.push({ name: entry.case, why: entry.begin, steps: [] });
     else cases.at(-1)?.steps.push(entry);
   }
+  for (const each of cases) each.steps.sort((a, b) => whole(a) - whole(b));
   return cases;
 }
+
+/** Steps of a child come right after the step that made it; one in the background may be recorded later. */
+const whole = (step: Step) => Number.parseInt(step.step, 10);
