@@ -26,7 +26,7 @@ function deviceFileOf(file: OpenFile): VfioDeviceFile | null {
  * `vfio_group_get_external_user`: one more user of the container, and the group. Throws KernelError EINVAL (no group
  * file, no container, no IOMMU, not viable) or EPERM (a group without an IOMMU).
  */
-export function vfioGroupGetExternalUser(file: OpenFile): VfioGroup<VfioPciDevice> {
+export function vfioGroupGetExternalUser(file: OpenFile): VfioGroup {
   const group = groupOf(file);
   if (!group) throw new KernelError(EINVAL, `a ${file.ops.kind} file is not a VFIO group`);
   if (group.containerUsers === 0) throw new KernelError(EINVAL, `group ${group.id} has no container`);
@@ -38,27 +38,27 @@ export function vfioGroupGetExternalUser(file: OpenFile): VfioGroup<VfioPciDevic
 }
 
 /** `vfio_group_put_external_user`: the last user of a container dissolves it. */
-export function vfioGroupPutExternalUser(group: VfioGroup<VfioPciDevice>): void {
+export function vfioGroupPutExternalUser(group: VfioGroup): void {
   group.putUser();
 }
 
 /** `vfio_external_user_iommu_id`: number of the IOMMU group. */
-export function vfioExternalUserIommuId(group: VfioGroup<VfioPciDevice>): number {
+export function vfioExternalUserIommuId(group: VfioGroup): number {
   return group.id;
 }
 
 /** `vfio_external_check_extension`: CHECK_EXTENSION on the group's container. The caller is an external user. */
-export function vfioExternalCheckExtension(group: VfioGroup<VfioPciDevice>, ext: number): number {
+export function vfioExternalCheckExtension(group: VfioGroup, ext: number): number {
   return group.container?.checkExtension(ext) ?? 0;
 }
 
 /** `vfio_external_group_match_file`: is this a file of that group? Works on groups that lost viability. */
-export function vfioExternalGroupMatchFile(group: VfioGroup<VfioPciDevice>, file: OpenFile): boolean {
+export function vfioExternalGroupMatchFile(group: VfioGroup, file: OpenFile): boolean {
   return groupOf(file) === group;
 }
 
 /** `vfio_group_set_kvm`: stored, no reference taken. */
-export function vfioGroupSetKvm(group: VfioGroup<VfioPciDevice>, kvm: KvmReference | null): void {
+export function vfioGroupSetKvm(group: VfioGroup, kvm: KvmReference | null): void {
   group.kvm = kvm;
 }
 
