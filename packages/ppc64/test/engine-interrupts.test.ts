@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { r3, r4, r5, r6 } from "../src/asm/index.ts";
+import { r3, r4, r5, r6, r7, r8 } from "../src/asm/index.ts";
 import { ExitReason } from "../src/index.ts";
 import { EE, EXECUTE, Guest, KERNEL_BASE, READ, REAL, USER, VIRTUAL, virtualGuest } from "./support/guest.ts";
 
 const CODE = 0x10000;
-const SPR = { xer: 1, lr: 8, ctr: 9, dsisr: 18, dar: 19, dec: 22, srr0: 26, srr1: 27, fscr: 153 } as const;
+const SPR = { xer: 1, lr: 8, ctr: 9, dsisr: 18, dar: 19, dec: 22, srr0: 26, srr1: 27, fscr: 153, vtb: 849 } as const;
 const SPR_PIDR = 48;
 const PAGE = 0x100000n;
 
@@ -160,12 +160,15 @@ describe("ppc64 engine: asynchronous interrupts", () => {
       a.mfspr(r5, SPR.dec);
       a.mtspr(SPR.dec, r6);
       a.mfspr(r6, SPR.dec);
+      a.mftb(r7, 268);
+      a.mfspr(r8, SPR.vtb);
       a.sc(1);
     });
     guest.set(6, -5n);
     guest.cpu.setSpr(SPR.dec, 100n);
     guest.start(CODE);
     guest.stop();
+    expect(guest.get(8)).toBe(guest.get(7) + 1n);
     expect(guest.get(4) - guest.get(3)).toBe(9n);
     expect(guest.get(5)).toBe(90n);
     expect(BigInt.asIntN(64, guest.get(6))).toBe(-5n);

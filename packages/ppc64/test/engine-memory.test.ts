@@ -200,6 +200,13 @@ describe("ppc64 engine: device memory", () => {
     expect(guest.stop()).toBe(BigInt(CODE + 4));
   });
 
+  it("refuses an answer that nobody asked for", () => {
+    const guest = device((a) => a.nop());
+    expect(() => guest.cpu.completeMmio(0, 0)).toThrow(/did not leave for a device access/);
+    guest.stop();
+    expect(() => guest.cpu.completeMmio(0, 0)).toThrow(/did not leave for a device access/);
+  });
+
   it("finishes the access before a pending interrupt is taken", () => {
     const guest = device((a) => a.lwz(r3, 0, r4));
     guest.handler(0x500);

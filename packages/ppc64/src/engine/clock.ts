@@ -6,8 +6,11 @@ import { MSR_EE } from "./bits.ts";
 import { END_TIME, LEFT, RECORD_BYTES } from "./layout.ts";
 import type { CpuState } from "./state.ts";
 
-/** Keeps quota = LEFT + record address inside a signed 32-bit number. */
-const LONGEST_RUN = 40_000_000;
+/**
+ * Keeps quota = LEFT + record address inside a signed 32-bit number, and lets a freshly optimised interpreter take over soon:
+ * the JavaScript engine exchanges a Wasm function only when it is entered again.
+ */
+const LONGEST_RUN = 4_000_000;
 const TWO32 = 2 ** 32;
 
 export class Clock {

@@ -161,6 +161,7 @@ export class Cpu extends Registers {
    */
   run(budget: number): number {
     const { clock } = this;
+    this.reason = ExitReason.budget;
     clock.setBudget(budget);
     for (;;) {
       if (this.access.answered) {
@@ -177,6 +178,12 @@ export class Cpu extends Registers {
 
   /** The answer to an mmio exit: the value read (ignored for a write). The next run() finishes the instruction. */
   completeMmio(lo: number, hi: number): void {
+    if (this.reason !== ExitReason.mmio) {
+      throw new Ppc64Error("completeMmio() was called, but run() did not leave for a device access", {
+        code: "CPU_NO_MMIO",
+        details: { lastExit: this.reason },
+      });
+    }
     this.exit.lo = lo >>> 0;
     this.exit.hi = hi >>> 0;
     this.access.answered = true;

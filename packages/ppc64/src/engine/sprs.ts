@@ -36,12 +36,11 @@ const SPR_DSCR = 17;
 const SPECIAL = new Map<number, SprAccess>([
   [SPR_XER, "xer"],
   [SPR_TB, "time"],
-  [SPR_VTB, "time"],
   [SPR_TBU, "timeUpper"],
   ...[SPR_LR, SPR_CTR, SPR_DSCR_USER, SPR_CTRL_READ, SPR_VRSAVE, SPR_SPRG3_USER, SPR_TAR, SPR_PPR, SPR_PPR32].map(
     (n): [number, SprAccess] => [n, "open"],
   ),
-  ...[SPR_DEC, SPR_PIDR, SPR_AMR, SPR_AMR_USER, SPR_IAMR].map((n): [number, SprAccess] => [n, "system"]),
+  ...[SPR_DEC, SPR_VTB, SPR_PIDR, SPR_AMR, SPR_AMR_USER, SPR_IAMR].map((n): [number, SprAccess] => [n, "system"]),
 ]);
 /** Performance monitor and event-based branch registers that problem state may read and write. */
 const isUserMonitor = (n: number): boolean => (n >= 768 && n <= 783) || (n >= 800 && n <= 806);

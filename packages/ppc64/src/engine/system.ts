@@ -30,6 +30,7 @@ import {
   SPR_SRR0,
   SPR_SRR1,
   SPR_UAMOR,
+  SPR_VTB,
   VECTOR_FP_UNAVAILABLE,
   VECTOR_SYSTEM_CALL,
   VECTOR_VMX_UNAVAILABLE,
@@ -202,6 +203,10 @@ export class SystemInstructions {
       // The 32-bit decrementer reads sign-extended.
       const value = this.clock.decrementer();
       state.setGpr(target, value, value < 0 ? -1 : 0);
+    } else if (n === SPR_VTB) {
+      // One thread that always runs: virtual time is the time base.
+      const time = this.clock.timebase();
+      state.setGpr(target, time % 2 ** 32, Math.floor(time / 2 ** 32));
     } else {
       const home = n === SPR_AMR_USER ? SPR_AMR : n;
       state.setGpr(target, state.sprLo(home), state.sprHi(home));
