@@ -93,6 +93,8 @@ export class VfioGroupFile implements FileOps {
   #setContainer(call: IoctlCall): number {
     const { group } = this;
     const fd = new DataView(call.arg.copyIn(4).buffer).getInt32(0, true);
+    // Kernels before 5.18 looked at these two before they looked the descriptor up.
+    if (this.#context.profile.externalUsers && (fd < 0 || group.container)) return -EINVAL;
     const file = call.process.fileOf(fd);
     if (!file) return -EBADF;
     if (group.container) return -EINVAL;
