@@ -13,6 +13,12 @@ export interface VfioPciConfig {
   readonly id?: string;
   /** PCI slot in the guest, 1 to 31. Default: the lowest free one. */
   readonly slot?: number;
+  /** An open descriptor of the device's group (/dev/vfio/N), for a process that may not open it itself. */
+  readonly groupFd?: number;
+  /** An open descriptor of a container (/dev/vfio/vfio). Devices that name the same one share an IOMMU domain. */
+  readonly containerFd?: number;
+  /** Name of the container that the VM opens for this device. Devices share one unless their names differ. */
+  readonly container?: string;
 }
 
 /** A device model plugged straight into the guest. */
@@ -135,6 +141,9 @@ function checkDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[]
     }
     const host = (device.host.length < 12 ? `0000:${device.host}` : device.host).toLowerCase();
     if (seen.has(host)) throw usage(`device ${host} is given twice`, "a function can be passed through once");
+    if (device.container !== undefined && device.containerFd !== undefined) {
+      throw usage(`device ${host} has both a container's name and its descriptor`, "give one of the two");
+    }
     seen.add(host);
     return { ...device, host };
   });

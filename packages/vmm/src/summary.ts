@@ -41,6 +41,7 @@ export interface VmSummary {
   readonly hypercalls: Readonly<Record<string, number>>;
   readonly rtasCalls: Readonly<Record<string, number>>;
   readonly tce: TceCallSummary;
+  /** One a container that devices are passed through with. */
   readonly dma: readonly DmaSummary[];
   readonly interrupts: Readonly<Record<string, number>>;
   readonly exits: Readonly<Record<string, number>>;

@@ -5,11 +5,12 @@ import { Cpu, Ppc64Error } from "@minivmm/ppc64";
 import { type GuestClock, instructionClock, wallClock } from "./accel/guest-clock.ts";
 import { SoftAccel } from "./accel/soft.ts";
 import { loadElf, parseElf, placeBootImages } from "./boot/index.ts";
-import { type ResolvedConfig, resolveConfig, type VmConfig } from "./config.ts";
+import { type ResolvedConfig, resolveConfig, type VfioPciConfig, type VmConfig } from "./config.ts";
 import { ConsolePort } from "./console.ts";
 import { hex, VmmError } from "./errors.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
+import type { TceListener } from "./machines/pseries/iommu.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
 import { rtasEntry } from "./machines/pseries/memory-map.ts";
 import { TceDma } from "./machines/pseries/tce-dma.ts";
@@ -89,7 +90,7 @@ class PseriesVm implements Vm {
   private readonly machine: PseriesMachine;
   private readonly clock: GuestClock;
   private readonly accel: SoftAccel;
-  private readonly vfio: VfioSession;
+  private readonly sessions = new Map<string, VfioSession>();
   private state: "ready" | "running" | "ended" | "closed" = "ready";
   private runMs = 0;
 
@@ -124,11 +125,6 @@ class PseriesVm implements Vm {
       machine: this.machine,
       clock: this.clock,
       onPause: () => this.console.flush(),
-    });
-    this.vfio = new VfioSession({
-      host,
-      ram: this.ram,
-      attach: (listener) => this.machine.tables.listen(DmaWindows.liobns, listener),
     });
     this.timeline.mark("machine created");
   }
@@ -212,7 +208,7 @@ class PseriesVm implements Vm {
       hypercalls,
       rtasCalls: machine.rtas.counts(),
       tce: { userSpace: Object.fromEntries(TCE_CALLS.map((name) => [name, hypercalls[name] ?? 0])) },
-      dma: [{ ...this.vfio.counters, messages: [...this.vfio.counters.messages] }],
+      dma: [...this.sessions.values()].map(({ counters }) => ({ ...counters, messages: [...counters.messages] })),
       interrupts: machine.xics.delivered(),
       exits: { ...accel.exits, unclaimedMmio: machine.phb.unclaimed, strayMmio: machine.strayAccesses },
       console: {
@@ -229,7 +225,7 @@ class PseriesVm implements Vm {
     this.accel.stop();
     this.console.flush();
     this.machine.close();
-    this.vfio.close();
+    for (const session of this.sessions.values()) session.close();
     this.state = "closed";
   }
 
@@ -238,7 +234,21 @@ class PseriesVm implements Vm {
   }
 
   private makeEndpoint(device: ResolvedConfig["devices"][number], name: string): PciEndpoint {
-    if (device.driver === "vfio-pci") return new VfioPciEndpoint(name, this.host, this.vfio.open(device.host));
+    if (device.driver === "vfio-pci") {
+      return new VfioPciEndpoint(name, this.host, this.sessionOf(device).open(device.host, device.groupFd));
+    }
     return new EmulatedEndpoint(name, device.device, new TceDma(this.machine.tables, DmaWindows.liobns, this.ram));
+  }
+
+  /** One session a container: the VM's own, a named one, or one that was passed in. */
+  private sessionOf({ container = "", containerFd }: VfioPciConfig): VfioSession {
+    const key = containerFd === undefined ? `name ${container}` : `descriptor ${containerFd}`;
+    let session = this.sessions.get(key);
+    if (session === undefined) {
+      const attach = (listener: TceListener): void => this.machine.tables.listen(DmaWindows.liobns, listener);
+      session = new VfioSession({ host: this.host, ram: this.ram, attach, containerFd });
+      this.sessions.set(key, session);
+    }
+    return session;
   }
 }

@@ -48,6 +48,11 @@ describe("vmm config", () => {
     ["an unknown driver", { devices: [{ driver: "e1000" }] }, "USAGE_CONFIG"],
     ["an address that is none", { devices: [{ driver: "vfio-pci", host: "nvme0" }] }, "USAGE_CONFIG"],
     [
+      "a container by name and by descriptor",
+      { devices: [{ driver: "vfio-pci", host: "0001:01:00.0", container: "a", containerFd: 3 }] },
+      "USAGE_CONFIG",
+    ],
+    [
       "a function given twice",
       { devices: ["0001:01:00.0", "0001:01:00.0"].map((host) => ({ driver: "vfio-pci", host })) },
       "USAGE_CONFIG",

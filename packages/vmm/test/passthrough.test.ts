@@ -1,5 +1,7 @@
 // A machine without a CPU on the modelled POWER9 host: real VFIO client, modelled kernel behind it.
+import { O_RDWR } from "@minivmm/host";
 import { type ModelledHost, modelHost } from "@minivmm/model-host";
+import { iommuGroupOf } from "@minivmm/vfio-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { H_PUT_TCE, H_SUCCESS } from "../src/machines/pseries/hcalls/codes.ts";
@@ -87,6 +89,35 @@ describe("vmm passthrough on the modelled POWER9", () => {
   it("refuses a function that the host's own driver holds, and says why", () => {
     expect(() => session.open("0000:01:00.0")).toThrow(expect.objectContaining({ code: expect.any(String) }));
     expect(() => session.open("0009:01:00.0")).toThrow(expect.objectContaining({ code: "NO_DEVICE" }));
+  });
+
+  it("refuses a dynamic window that the host cannot make, and the guest keeps its default one", () => {
+    // Guest RAM and the table of the default window: 16 and 64 pages of 64 KiB, and nothing more may be locked.
+    const host = model.spawn({ memlock: 80 * 0x1_0000 });
+    const other = bench({ dmaWindowBytes: 0x4000_0000 });
+    const own = new VfioSession({
+      host,
+      ram: other.ram,
+      attach: (listener) => other.machine.tables.listen(DmaWindows.liobns, listener),
+    });
+    other.machine.phb.plug(new VfioPciEndpoint("edu", host, own.open("0002:01:00.0")), 2);
+    expect(other.rtas(T.RTAS_IBM_CREATE_PE_DMA_WINDOW, [SLOT2, ...BUID, 16, 20], 4)[0]).toBe(-1);
+    expect(other.rtas(T.RTAS_IBM_QUERY_PE_DMA_WINDOW, [SLOT2, ...BUID], 5)[1]).toBe(1);
+    expect(other.hcall(H_PUT_TCE, pciLiobn(0), 0x1000, 0x3003)).toBe(H_SUCCESS);
+    expect(own.counters).toMatchObject({ windowErrors: 1, mapErrors: 0 });
+    other.machine.close();
+    own.close();
+  });
+
+  it("works with descriptors that somebody with more rights opened, and leaves them open", () => {
+    const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
+    const containerFd = host.open("/dev/vfio/vfio", O_RDWR);
+    const groupFd = host.open(`/dev/vfio/${iommuGroupOf(host, "0002:01:00.0")}`, O_RDWR);
+    const own = new VfioSession({ host, ram: bench().ram, attach: () => {}, containerFd });
+    expect(own.open("0002:01:00.0", groupFd).info().regions).toBeGreaterThan(6);
+    own.close();
+    expect(host.close(groupFd)).toBe(0);
+    expect(host.close(containerFd)).toBe(0);
   });
 
   it("gives everything back, so that another process can take the function", () => {

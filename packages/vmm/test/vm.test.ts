@@ -123,6 +123,17 @@ describe("vmm: a whole VM", () => {
     expect((await run(printAndEnd("again\n"), { devices })).output).toBe("again\n");
   });
 
+  it("keeps devices in one container, or in containers of their own when asked", async () => {
+    const shared = await run(printAndEnd("x"), {
+      devices: ["0001:01:00.0", "0002:01:00.0"].map((host) => ({ driver: "vfio-pci" as const, host })),
+    });
+    expect(shared.vm.summary().dma).toHaveLength(1);
+    const apart = await run(printAndEnd("x"), {
+      devices: ["0001:01:00.0", "0002:01:00.0"].map((host) => ({ driver: "vfio-pci" as const, host, container: host })),
+    });
+    expect(apart.vm.summary().dma.map(({ windowsCreated }) => windowsCreated)).toEqual([1, 1]);
+  });
+
   it("reports a device that the host does not have", async () => {
     const devices = [{ driver: "vfio-pci", host: "0009:01:00.0" }] as const;
     await expect(make(printAndEnd("x"), { devices })).rejects.toMatchObject({ code: "NO_DEVICE" });

@@ -49,12 +49,13 @@ export class SpaprDma implements TceListener {
     this.ramLo = Number(options.ramAddress & 0xffffffffn);
   }
 
-  windowAdded(table: TceTable): void {
-    if (this.options.pgsizes !== 0n && !this.createWindow(table)) return;
+  windowAdded(table: TceTable): boolean {
+    if (this.options.pgsizes !== 0n && !this.createWindow(table)) return false;
     this.live.add(table);
     for (let index = 0; index < table.entries; index++) {
       if ((table.words[index * 2]! & TCE_PERMISSIONS) !== 0) this.entryChanged(table, index, 0);
     }
+    return true;
   }
 
   windowRemoved(table: TceTable): void {

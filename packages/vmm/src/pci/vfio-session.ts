@@ -26,6 +26,8 @@ export interface VfioSessionOptions {
   readonly ram: GuestMemory;
   /** Called once the container can map: puts the listener on the guest's DMA windows. */
   readonly attach: (listener: TceListener) => void;
+  /** A container that somebody with more rights opened; it stays theirs to close. */
+  readonly containerFd?: number | undefined;
 }
 
 export class VfioSession {
@@ -35,27 +37,37 @@ export class VfioSession {
   private readonly attach: (listener: TceListener) => void;
   private readonly groups = new Map<number, VfioGroup>();
   private readonly devices: VfioDevice[] = [];
+  private readonly containerFd: number | undefined;
   private container: VfioContainer | undefined;
 
-  constructor({ host, ram, attach }: VfioSessionOptions) {
+  constructor({ host, ram, attach, containerFd }: VfioSessionOptions) {
     this.host = host;
     this.ram = ram;
     this.attach = attach;
+    this.containerFd = containerFd;
   }
 
-  /** Opens a function of the host, with its group and the container as needed. Throws VfioError or VmmError PASSTHROUGH. */
-  open(bdf: string): VfioDevice {
+  /**
+   * Opens a function of the host, with its group (or the descriptor of it that was passed in) and the container as
+   * needed. Throws VfioError or VmmError PASSTHROUGH.
+   */
+  open(bdf: string, groupFd?: number): VfioDevice {
     const id = iommuGroupOf(this.host, bdf);
-    const group = this.groups.get(id) ?? this.openGroup(id);
+    const group = this.groups.get(id) ?? this.openGroup(id, groupFd);
     const device = group.device(bdf);
     this.devices.push(device);
     return device;
   }
 
+  /** Never throws: what the host refuses to let go of, it takes back when the process ends. */
   close(): void {
     for (const device of this.devices.reverse()) device.close();
     for (const group of [...this.groups.values()].reverse()) {
-      group.unsetContainer();
+      try {
+        group.unsetContainer();
+      } catch {
+        // The group leaves its container with the process.
+      }
       group.close();
     }
     this.container?.close();
@@ -64,8 +76,8 @@ export class VfioSession {
     this.container = undefined;
   }
 
-  private openGroup(id: number): VfioGroup {
-    const group = VfioGroup.open(this.host, id);
+  private openGroup(id: number, fd: number | undefined): VfioGroup {
+    const group = VfioGroup.open(this.host, id, fd);
     try {
       group.requireViable();
       if (this.container === undefined) this.openContainer(group);
@@ -79,7 +91,7 @@ export class VfioSession {
   }
 
   private openContainer(group: VfioGroup): void {
-    const container = VfioContainer.open(this.host);
+    const container = VfioContainer.open(this.host, this.containerFd);
     let joined = false;
     try {
       const type = IOMMU_TYPES.find((candidate) => container.checkExtension(candidate) > 0);

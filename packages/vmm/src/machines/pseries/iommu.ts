@@ -19,9 +19,10 @@ export interface WindowGeometry {
   readonly entries: number;
 }
 
-/** Hears of windows and entries. Nothing here throws: what fails is counted by the listener, the guest sees success. */
+/** Hears of windows and entries. Nothing here throws: a failed entry is counted by the listener, the guest sees success. */
 export interface TceListener {
-  windowAdded(table: TceTable): void;
+  /** False: what does the DMA cannot have this window. */
+  windowAdded(table: TceTable): boolean;
   windowRemoved(table: TceTable): void;
   /** Entry `index` changed from permissions `oldPermissions` to the value in the table. */
   entryChanged(table: TceTable, index: number, oldPermissions: number): void;
@@ -97,7 +98,7 @@ export class TceTables {
     }
   }
 
-  /** Opens a window. False when the LIOBN is taken or the table would be too large. */
+  /** Opens a window. False when the LIOBN is taken, the table would be too large, or a listener refuses. */
   add(geometry: WindowGeometry): boolean {
     const bytes = geometry.entries * 2 ** geometry.pageShift;
     if (this.byLiobn.has(geometry.liobn) || geometry.entries < 1 || geometry.entries > MAX_TCES || bytes > 2 ** 52) {
@@ -105,8 +106,12 @@ export class TceTables {
     }
     const table = new TceTable(geometry, this.listenersOf(geometry.liobn));
     this.byLiobn.set(geometry.liobn, table);
-    for (const listener of table.listeners) listener.windowAdded(table);
-    return true;
+    const refused = table.listeners.findIndex((listener) => !listener.windowAdded(table));
+    if (refused < 0) return true;
+    for (const listener of table.listeners.slice(0, refused)) listener.windowRemoved(table);
+    this.last = undefined;
+    this.byLiobn.delete(geometry.liobn);
+    return false;
   }
 
   remove(liobn: number): boolean {
