@@ -6,6 +6,7 @@ import { ModelKvm } from "@minivmm/kvm/model";
 import { installKvmVfio } from "@minivmm/kvm-device/model";
 import { PciTopology } from "@minivmm/pci";
 import { type Disk, fileDisk, memoryDisk } from "@minivmm/pci/devices";
+import { registerHotReset } from "@minivmm/pci-hotreset/model";
 import type { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
 import { VfioCore } from "@minivmm/vfio-core/model";
 import { readyMade } from "./catalog/index.ts";
@@ -68,6 +69,7 @@ export class ModelledHost implements Disposable {
       this.topology = PciTopology.fromDescription(topology, { models: devices.models });
       publishPci(this.kernel, this.topology);
       this.vfio = new VfioCore(this.kernel, this.topology);
+      registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
       installKvmVfio(this.kvm);
       for (const { name, class: classCode } of description.drivers ?? []) {

@@ -1,5 +1,6 @@
 import { EACCES, O_RDWR } from "@minivmm/host";
 import { memoryDisk } from "@minivmm/pci/devices";
+import { hotResetInfo } from "@minivmm/pci-hotreset";
 import { iommuGroupOf, VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -43,6 +44,38 @@ describe("model-host: ready-made hosts", () => {
     expect(() => VfioGroup.open(process, iommuGroupOf(process, "0000:01:00.0"))).toThrow(
       "no device of IOMMU group 0 is bound",
     );
+  });
+
+  it("resets a whole bus for the owner of all its functions", () => {
+    using host = modelHost("powernv9");
+    const process = host.spawn();
+    const group = VfioGroup.open(process, iommuGroupOf(process, "0002:01:00.0"));
+    const container = VfioContainer.open(process);
+    group.setContainer(container);
+    container.setIommu(VFIO_SPAPR_TCE_v2_IOMMU);
+    const device = group.device("0002:01:00.0");
+    expect(hotResetInfo(device).map(({ bdf }) => bdf)).toEqual(["0002:01:00.0"]);
+  });
+
+  it("shares one group among the functions behind a bridge, or below a host bridge of a guest", () => {
+    for (const [name, members] of [
+      ["powernv9", ["0003:02:01.0", "0003:02:02.0", "0003:02:03.0"]],
+      ["pseries-l1", ["0003:00:00.0", "0003:00:01.0", "0003:00:02.0"]],
+    ] as const) {
+      using host = modelHost(name);
+      expect(host.spawn().readdir("/sys/kernel/iommu_groups/3/devices")).toEqual(members);
+      expect(host.topology.groups.length).toBe(4);
+    }
+  });
+
+  it("lets sysfs write configuration space in whole registers", () => {
+    using host = modelHost("power9");
+    const process = host.spawn();
+    const fd = process.open("/sys/bus/pci/devices/0002:01:00.0/config", O_RDWR);
+    expect(process.pwrite(fd, new Uint8Array([0xff, 0xff, 0xff, 0xff]), 0x10)).toBe(4);
+    const bar = new Uint8Array(4);
+    expect(process.pread(fd, bar, 0x10)).toBe(4);
+    expect([...bar]).toEqual([0, 0, 0xf0, 0xff]);
   });
 
   it("shows its functions and groups in sysfs", () => {
@@ -98,6 +131,7 @@ describe("model-host: descriptions", () => {
 describe("model-host: text form", () => {
   it("reads name and options", () => {
     expect(parseModelSpec("power9")).toEqual({ name: "power9" });
+    expect(parseModelSpec("model:powernv9,pagesize=4K")).toEqual({ name: "powernv9", pageSize: 4096 });
     expect(parseModelSpec("power9,disk=a,,b.img,memlock=2G,profile=4.12")).toEqual({
       name: "power9",
       disk: "a,b.img",

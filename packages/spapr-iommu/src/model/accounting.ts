@@ -6,6 +6,8 @@ import type { AddressSpace } from "@minivmm/host/model";
 export class LockedPages {
   /** Set by the first ioctl that fixes the container's owner. */
   mm: AddressSpace | null = null;
+  /** Pages that failed window creations left charged to the process. */
+  leaked = 0;
   #charged = 0;
 
   get charged(): number {
@@ -28,6 +30,8 @@ export class LockedPages {
 
   /** The pages stay charged to the process, but nobody will give them back. */
   leak(pages: number): void {
-    if (this.mm !== null) this.#charged -= pages;
+    if (this.mm === null) return;
+    this.#charged -= pages;
+    this.leaked += pages;
   }
 }
