@@ -34,8 +34,11 @@ export function exitStatusOf(error: unknown): number {
 /** "no such file or directory" for an error of Node's file system calls; its message for any other. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { errno } = error as NodeJS.ErrnoException;
-  return (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message;
+  // Other libraries count their own errors in the same property: only system calls have a name.
+  const { errno, syscall } = error as NodeJS.ErrnoException;
+  return (
+    (errno === undefined || syscall === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message
+  );
 }
 
 const oneLine = (text: string): string =>

@@ -16,8 +16,12 @@ export interface KernelModule {
   readonly bytes: Uint8Array;
 }
 
-/** `names` and everything they need, in loading order. Throws CliError MODULE. */
-export async function modulesFor(folder: string, names: readonly string[]): Promise<KernelModule[]> {
+/** `names` and everything they need, in loading order. `env` is for the unpacking tool. Throws CliError MODULE or NO_TOOL. */
+export async function modulesFor(
+  folder: string,
+  names: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<KernelModule[]> {
   const files = new Map(findModules(folder).map((path) => [moduleName(path), path]));
   const builtin = builtinModules(folder);
   const ordered = new Map<string, KernelModule>();
@@ -27,7 +31,7 @@ export async function modulesFor(folder: string, names: readonly string[]): Prom
     if (open.includes(name)) throw moduleError(name, `needs itself: ${[...open, name].join(" -> ")}`);
     const path = files.get(name);
     if (path === undefined) throw moduleError(name, `is not in ${folder}`);
-    const bytes = await unpack(join(folder, path));
+    const bytes = await unpack(join(folder, path), env);
     open.push(name);
     for (const dependency of moduleDependencies(bytes, path)) await visit(dependency);
     open.pop();
@@ -48,12 +52,12 @@ function builtinModules(folder: string): Set<string> {
   return new Set(existsSync(list) ? readFileSync(list, "utf8").split("\n").filter(Boolean).map(moduleName) : []);
 }
 
-async function unpack(path: string): Promise<Uint8Array> {
+async function unpack(path: string, env: NodeJS.ProcessEnv): Promise<Uint8Array> {
   if (path.endsWith(".ko")) return readFileSync(path);
   if (path.endsWith(".gz")) return gunzipSync(readFileSync(path));
   const tool = path.endsWith(".xz") ? "xz" : "zstd";
   const signal = new AbortController().signal;
-  const { status, stdout, stderr } = await runTool(tool, ["-dc", path], { env: process.env, signal });
+  const { status, stdout, stderr } = await runTool(tool, ["-dc", path], { env, signal });
   if (status !== 0) throw moduleError(moduleName(path), `cannot be unpacked: ${stderr.trim()}`);
   return stdout;
 }

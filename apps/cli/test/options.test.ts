@@ -1,0 +1,179 @@
+// From option texts to a typed request: QEMU's ways of writing things, and one clear refusal for everything else.
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { exitStatusOf } from "../src/errors.ts";
+import { parseArgv } from "../src/options/argv.ts";
+import type { Given } from "../src/options/given.ts";
+import { Properties, splitCommas } from "../src/options/properties.ts";
+import { parseRun } from "../src/options/run-options.ts";
+import { formatSize, parseSize } from "../src/options/size.ts";
+import { RUN_OPTIONS } from "../src/options/table.ts";
+
+function given(argv: readonly string[]): Given {
+  const { options } = parseArgv(argv, RUN_OPTIONS);
+  const all = (name: string) => options.filter((option) => option.name === name).map(({ value }) => value ?? "");
+  return { all, last: (name) => all(name).at(-1), flag: (name) => all(name).length > 0 };
+}
+
+const request = (...argv: string[]) => parseRun(given(["-kernel", "vmlinux", ...argv]));
+const MIB = 2 ** 20;
+
+describe("cli options: sizes", () => {
+  it("take QEMU's units and a default one", () => {
+    expect(parseSize("512", "M", "-m")).toBe(512 * MIB);
+    expect(parseSize("1.5G", "M", "-m")).toBe(1536 * MIB);
+    expect(parseSize("64KiB", "M", "-m")).toBe(65536);
+    expect(parseSize("0x100000", "M", "-m")).toBe(MIB);
+  });
+
+  it("are whole numbers of bytes above zero, or refused", () => {
+    for (const text of ["", "x", "-5", "0", "12Q", "1.0000001K", "1e3", "99999999T"]) {
+      expect(() => parseSize(text, "M", "-m"), text).toThrow(/^-m: /);
+    }
+  });
+
+  it("survive being written for people", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1023 }), fc.constantFrom("K", "M", "G"), (number, unit) => {
+        const bytes = parseSize(`${number}${unit}`, "B", "-m");
+        expect(formatSize(bytes)).toBe(`${number} ${unit}iB`);
+      }),
+    );
+  });
+});
+
+describe("cli options: property lists", () => {
+  it("split at single commas and keep doubled ones, for any texts", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string(), { minLength: 1, maxLength: 5 }), (items) => {
+        // A separator before a comma or before nothing reads as a doubled comma: QEMU's notation has the same gap.
+        fc.pre(items.every((item, i) => i === 0 || !(item === "" || item.startsWith(","))));
+        expect(splitCommas(items.map((item) => item.replaceAll(",", ",,")).join(","))).toEqual(items);
+      }),
+    );
+  });
+
+  it("name what is not known, and the closest that is", () => {
+    const properties = new Properties("-device x", "x,hots=1", "driver");
+    properties.text("driver");
+    properties.text("host");
+    expect(() => properties.finish()).toThrow('-device x: unknown property "hots"');
+  });
+});
+
+describe("cli options: run", () => {
+  it("make a typed request of QEMU's command line", () => {
+    expect(
+      request(
+        ...[
+          "-M",
+          "pseries,clock=instructions",
+          "-m",
+          "1G",
+          "-initrd",
+          "i",
+          "-append",
+          "a b",
+          "-smp",
+          "1",
+          "-cpu",
+          "POWER9",
+        ],
+        ...[
+          "-device",
+          "vfio,host=01:00.0,id=d,addr=1f",
+          "-host",
+          "model:power9,disk=x.img",
+          "-nographic",
+          "-no-reboot",
+        ],
+        ...[
+          "-global",
+          "spapr-pci-host-bridge.ddw=off",
+          "-display",
+          "none",
+          "-serial",
+          "mon:stdio",
+          "-summary",
+          "s.json",
+        ],
+      ),
+    ).toEqual({
+      machine: { machine: "pseries", memoryBytes: 1024 * MIB, clock: "instructions", ddw: false },
+      host: { kind: "model", spec: { name: "power9", disk: "x.img" } },
+      kernel: "vmlinux",
+      initrd: "i",
+      append: "a b",
+      devices: [{ driver: "vfio-pci", host: "0000:01:00.0", id: "d", slot: 31 }],
+      console: "stdio",
+      reboot: false,
+      summary: "s.json",
+    });
+  });
+
+  it("have QEMU's defaults", () => {
+    expect(request()).toEqual({
+      machine: { machine: "pseries", memoryBytes: 512 * MIB },
+      host: { kind: "real" },
+      kernel: "vmlinux",
+      append: "",
+      devices: [],
+      console: "stdio",
+      reboot: true,
+    });
+  });
+
+  it("let the last one count when an option is given twice", () => {
+    expect(request("-m", "1G", "-m", "size=256M").machine.memoryBytes).toBe(256 * MIB);
+  });
+
+  it("join a drive with the device that uses it", () => {
+    const { devices } = request("-drive", "file=d.img,if=none,id=d0,readonly=on", "-device", "nvme,drive=d0,serial=S1");
+    expect(devices).toEqual([{ driver: "nvme", file: "d.img", readonly: true, serial: "S1" }]);
+  });
+
+  const refusals: [string[], RegExp, RegExp][] = [
+    [["-M", "pseris"], /unknown machine "pseris"/, /-M pseries/],
+    [["-M", "pc"], /unknown machine "pc"/, /the machines are: pseries/],
+    [["-M", "pseries,dwd=on"], /-machine: unknown property "dwd"/, /did you mean ddw/],
+    [["-m", "12Q"], /-m: size: "12Q" is not a size/, /512M/],
+    [["-m", "512,slots=3"], /-m: unknown property "slots"/, /known: size/],
+    [["-smp", "2"], /one CPU/, /-smp 1/],
+    [["-smp", "cpus=0"], /not a count of CPUs/, /-smp 1/],
+    [["-cpu", "host"], /unknown CPU model "host"/, /power9/],
+    [["-enable-kvm"], /KVM is not available/, /leave out/],
+    [["-accel", "kvm,x=y"], /KVM is not available/, /leave out/],
+    [["-accel", "hax"], /unknown accelerator "hax"/, /tcg/],
+    [["-device", "vfoi,host=01:00.0"], /unknown device "vfoi"/, /-device vfio/],
+    [["-device", "toString"], /unknown device "toString"/, /known/],
+    [["-device", "vfio"], /host is missing/, /host=0001:01:00.0/],
+    [["-device", "vfio,host=1:2:3"], /host=1:2:3 is not a PCI address/, /domain/],
+    [["-device", "vfio,host=01:00.0,rombar=0"], /unknown property "rombar"/, /known|mean/],
+    [["-device", "vfio,host=01:00.0,addr=20"], /addr=20/, /01 to 1f/],
+    [["-device", "edu,id=a", "-device", "edu,id=a"], /two devices have the id "a"/, /one device/],
+    [["-device", "nvme,drive=d0"], /drive=d0 does not exist/, /-drive file=/],
+    [["-drive", "file=x,id=d0"], /no device uses it/, /-device nvme,drive=d0/],
+    [["-drive", "id=d0"], /file is missing/, /file=/],
+    [["-global", "nonsense"], /not DRIVER.PROPERTY=VALUE/, /ddw/],
+    [["-global", "virtio.x=1"], /unknown driver "virtio"/, /spapr-pci-host-bridge/],
+    [["-global", "spapr-pci-host-bridge.dww=1"], /unknown property "dww"/, /did you mean ddw/],
+    [["-serial", "tcp::1"], /-serial tcp::1/, /stdio/],
+    [["-display", "gtk"], /-display gtk/, /-display none/],
+    [["-host", "modl:power9"], /unknown host/, /-host model:power9/],
+    [["-host", "model:powr9"], /unknown modelled host "powr9"/, /model:power9/],
+    [["-host", "model:power9,dik=x"], /there is no option "dik"/, /disk=FILE/],
+    [["-kernel", ""], /no kernel is given/, /-kernel FILE/],
+  ];
+  for (const [argv, message, hint] of refusals) {
+    it(`refuse ${argv.join(" ")} with one clear line`, () => {
+      let error: unknown;
+      try {
+        request(...argv);
+      } catch (caught) {
+        error = caught;
+      }
+      expect(error).toMatchObject({ message: expect.stringMatching(message), hint: expect.stringMatching(hint) });
+      expect(exitStatusOf(error)).toBe(2);
+    });
+  }
+});

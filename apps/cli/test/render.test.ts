@@ -1,0 +1,131 @@
+// What people read: summaries, columns, numbers, colours that know when to stay away.
+import type { VmSummary } from "@minivmm/vmm";
+import { describe, expect, it } from "vitest";
+import { columns } from "../src/render/columns.ts";
+import { duration, large } from "../src/render/numbers.ts";
+import { progressOn } from "../src/render/progress.ts";
+import { styleFor } from "../src/render/style.ts";
+import { renderSummary } from "../src/render/summary.ts";
+import { Capture } from "./helpers.ts";
+
+const summary: VmSummary = {
+  machine: "pseries",
+  timeline: [
+    { name: "machine created", ms: 1.25, instructions: 0 },
+    { name: "power off", ms: 1550, instructions: 298_200_000 },
+  ],
+  runMs: 1500,
+  idleMs: 30,
+  instructions: 298_200_000,
+  mips: 200.7,
+  hypercalls: { H_PUT_TCE: 6 },
+  rtasCalls: { a: 100, b: 84 },
+  tce: { userSpace: { H_PUT_TCE: 6, H_STUFF_TCE: 1512, H_GET_TCE: 0 } },
+  dma: [
+    {
+      mapCalls: 22,
+      unmapCalls: 20,
+      mapErrors: 1,
+      unmapErrors: 0,
+      notRam: 0,
+      windowsCreated: 1,
+      windowsRemoved: 0,
+      windowErrors: 0,
+      messages: ["MAP_DMA: ENOMEM"],
+    },
+  ],
+  interrupts: { epow: 1, disk: 63 },
+  exits: { hypercall: 5970, mmio: 310 },
+  console: { outputBytes: 1, inputBytes: 0, inputDropped: 0 },
+  cpu: {},
+};
+
+describe("cli render: summary", () => {
+  it("is plain columns with everything that was counted", () => {
+    expect(renderSummary(summary, styleFor({}, {}))).toBe(
+      [
+        "Timeline",
+        "  machine created  1.3 ms",
+        "  power off        1.55 s  298.2 M instructions",
+        "",
+        "Guest",
+        "  instructions  298.2 M at 200.7 MIPS",
+        "  time          1.50 s, 2% of it idle",
+        "  exits         5,970 hypercalls, 310 MMIO, 184 RTAS calls",
+        "",
+        "TCE hypercalls",
+        "               user space",
+        "  H_PUT_TCE             6",
+        "  H_STUFF_TCE       1,512",
+        "",
+        "DMA mapping",
+        "  map      22  1 refused",
+        "  unmap    20  0 refused",
+        "  windows   1  0 removed",
+        "  ! MAP_DMA: ENOMEM",
+        "",
+        "Interrupts",
+        "  disk  63",
+        "  epow   1",
+      ].join("\n"),
+    );
+  });
+
+  it("shows every stage that counts TCE calls, and no section without content", () => {
+    const stages = { realMode: { H_PUT_TCE: 5 }, virtualMode: {}, userSpace: { H_PUT_TCE: 1 } };
+    const text = renderSummary({ ...summary, tce: stages, dma: [], interrupts: {} }, styleFor({}, {}));
+    expect(text).toContain(
+      "             real mode  virtual mode  user space\n  H_PUT_TCE          5             0           1",
+    );
+    expect(text).not.toMatch(/DMA mapping|Interrupts/);
+  });
+});
+
+describe("cli render: style", () => {
+  it("has colours on a terminal only, and not against the user's wish", () => {
+    expect(styleFor({ isTTY: true }, {}).good("x")).toBe("\x1b[32mx\x1b[39m");
+    expect(styleFor({ isTTY: false }, {}).good("x")).toBe("x");
+    expect(styleFor({ isTTY: true }, { NO_COLOR: "1" }).bold("x")).toBe("x");
+    expect(styleFor({ isTTY: true }, { TERM: "dumb" }).bold("x")).toBe("x");
+    expect(styleFor({ isTTY: true }, { NO_COLOR: "" }).colour).toBe(true);
+    expect(styleFor({}, { FORCE_COLOR: "1" }).colour).toBe(true);
+    expect(styleFor({}, { FORCE_COLOR: "1", NO_COLOR: "1" }).colour).toBe(false);
+  });
+});
+
+describe("cli render: numbers and columns", () => {
+  it("choose the unit that fits", () => {
+    expect([large(999), large(123_456), large(5.2e9)]).toEqual(["999", "0.1 M", "5.20 G"]);
+    expect([duration(0.26), duration(412), duration(12_340)]).toEqual(["0.3 ms", "412 ms", "12.34 s"]);
+  });
+
+  it("align cells and end lines at their last character", () => {
+    expect(
+      columns(
+        [{ title: "A" }, { title: "N", align: "right" }],
+        [
+          ["long", "1"],
+          ["x", ""],
+        ],
+      ),
+    ).toEqual(["A     N", "long  1", "x"]);
+  });
+});
+
+describe("cli render: progress", () => {
+  it("is a bar on a terminal and lines elsewhere", () => {
+    const plain = new Capture();
+    const lines = progressOn(plain);
+    lines.step("fetching");
+    for (const share of [0.1, 0.3, 0.4, 0.8, 1]) lines.update(share);
+    lines.done();
+    expect(plain.text).toBe("  fetching\n  fetching 25%\n  fetching 75%\n");
+    const terminal = Object.assign(new Capture(true), { columns: 80, cursorTo() {}, moveCursor() {}, clearLine() {} });
+    const bar = progressOn(terminal);
+    bar.step("fetching");
+    bar.update(0.5);
+    bar.stop();
+    bar.stop();
+    expect(terminal.text).toContain("fetching");
+  });
+});
