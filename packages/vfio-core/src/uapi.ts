@@ -151,3 +151,85 @@ export const vfio_device_low_power_entry_with_wakeup = struct("vfio_device_low_p
   wakeup_eventfd: s32,
   reserved: pad(4),
 });
+
+const TYPE1_COMMANDS = {
+  VFIO_IOMMU_GET_INFO: 12,
+  VFIO_IOMMU_MAP_DMA: 13,
+  VFIO_IOMMU_UNMAP_DMA: 14,
+  VFIO_IOMMU_DIRTY_PAGES: 17,
+} as const;
+
+export type Type1Ioctls = { readonly [K in keyof typeof TYPE1_COMMANDS]: number };
+
+/** Request numbers of a container with a type1 IOMMU. */
+export function type1Ioctls(arch: Arch): Type1Ioctls {
+  return Object.fromEntries(
+    Object.entries(TYPE1_COMMANDS).map(([name, nr]) => [name, vfioIoctl(arch, nr)]),
+  ) as Type1Ioctls;
+}
+
+export const VFIO_IOMMU_INFO_PGSIZES = 1;
+export const VFIO_IOMMU_INFO_CAPS = 2;
+export const VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE = 1;
+export const VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION = 2;
+export const VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL = 3;
+
+/** Directions are the device's: READ lets it read memory. */
+export const VFIO_DMA_MAP_FLAG_READ = 1;
+export const VFIO_DMA_MAP_FLAG_WRITE = 2;
+export const VFIO_DMA_MAP_FLAG_VADDR = 4;
+export const VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP = 1;
+export const VFIO_DMA_UNMAP_FLAG_ALL = 2;
+export const VFIO_DMA_UNMAP_FLAG_VADDR = 4;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 2;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 4;
+
+export const vfio_iommu_type1_info = struct("vfio_iommu_type1_info", {
+  argsz: u32,
+  flags: u32,
+  iova_pgsizes: u64,
+  cap_offset: u32,
+  pad: pad(4),
+});
+/** Followed by `nr_iovas` of vfio_iova_range. */
+export const vfio_iommu_type1_info_cap_iova_range = struct("vfio_iommu_type1_info_cap_iova_range", {
+  header: vfio_info_cap_header,
+  nr_iovas: u32,
+  reserved: pad(4),
+});
+/** Both ends belong to the range. */
+export const vfio_iova_range = struct("vfio_iova_range", { start: u64, end: u64 });
+export const vfio_iommu_type1_info_cap_migration = struct("vfio_iommu_type1_info_cap_migration", {
+  header: vfio_info_cap_header,
+  flags: u32,
+  pgsize_bitmap: u64,
+  max_dirty_bitmap_size: u64,
+});
+export const vfio_iommu_type1_info_dma_avail = struct("vfio_iommu_type1_info_dma_avail", {
+  header: vfio_info_cap_header,
+  avail: u32,
+});
+export const vfio_iommu_type1_dma_map = struct("vfio_iommu_type1_dma_map", {
+  argsz: u32,
+  flags: u32,
+  vaddr: u64,
+  iova: u64,
+  size: u64,
+});
+/** With GET_DIRTY_BITMAP, followed by a vfio_bitmap. */
+export const vfio_iommu_type1_dma_unmap = struct("vfio_iommu_type1_dma_unmap", {
+  argsz: u32,
+  flags: u32,
+  iova: u64,
+  size: u64,
+});
+/** `size` in bytes, `data` a user address. */
+export const vfio_bitmap = struct("vfio_bitmap", { pgsize: u64, size: u64, data: u64 });
+/** With GET_BITMAP, followed by a vfio_iommu_type1_dirty_bitmap_get. */
+export const vfio_iommu_type1_dirty_bitmap = struct("vfio_iommu_type1_dirty_bitmap", { argsz: u32, flags: u32 });
+export const vfio_iommu_type1_dirty_bitmap_get = struct("vfio_iommu_type1_dirty_bitmap_get", {
+  iova: u64,
+  size: u64,
+  bitmap: vfio_bitmap,
+});

@@ -73,8 +73,13 @@ class BarMemory implements DeviceMemory {
     if (at + width <= this.#size) this.#device.regions.store(this.#index, at, width, value >>> 0, 0);
   }
 
+  /** Asked by who pins the range: without an answer to touches there is nothing to pin. */
+  accessible(): boolean {
+    return this.#device.mappingAccessible();
+  }
+
   #touch(): void {
-    if (this.#device.mappingAccessible()) return;
+    if (this.accessible()) return;
     throw new VfioError(`SIGBUS: BAR ${this.#index} of ${this.#device.name} was touched while it does not decode`, {
       code: "SIGBUS",
       details: { device: this.#device.name, bar: this.#index },

@@ -13,4 +13,5 @@ export { type KvmReference, VfioGroup } from "./group.ts";
 export { VfioGroupFile } from "./group-file.ts";
 export * from "./iommu-driver.ts";
 export type { Profile } from "./profile.ts";
+export * from "./type1/index.ts";
 export type { VfioHost } from "./vfio-host.ts";

@@ -38,6 +38,14 @@ export class MappingSet {
     return found;
   }
 
+  /** Does [start, end) start or end strictly inside a mapping? */
+  cuts(start: number, end: number): boolean {
+    const atStart = this.overlap(start, start + 1);
+    if (atStart && atStart.start !== start) return true;
+    const atEnd = this.overlap(end - 1, end);
+    return atEnd !== null && atEnd.end !== end;
+  }
+
   all(): DmaMapping[] {
     return this.#leaves.flat();
   }
