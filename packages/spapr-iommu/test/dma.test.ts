@@ -108,6 +108,15 @@ describe("spapr-iommu EEH", () => {
     expect(spapr.eeh.disable()).toBe(0);
   });
 
+  it("gives the next user of the group a working endpoint", () => {
+    const { spapr, domain, groups, container } = mapped();
+    domain.write(0, 0x9000_0000, new Uint8Array(4));
+    groups[0]?.unsetContainer();
+    groups[0]?.setContainer(container);
+    container.setIommu(7);
+    expect(spapr.eeh.state()).toBe(VFIO_EEH_PE_STATE_NORMAL);
+  });
+
   it("refuses errors that cannot be injected, and everything where there is no EEH", () => {
     const { spapr } = mapped();
     expect(spapr.eeh.injectError({ type: 2, func: 0 })).toBe(-22);

@@ -2,7 +2,7 @@
 import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
-import { POWERNV9_DISK, PSERIES_L1_DISK, powernv9, pseriesL1 } from "./rigs.ts";
+import { POWERNV9_DISK, PSERIES_L1_DISK, powernv8, powernv9, powernv10, pseriesL1 } from "./rigs.ts";
 
 interface ReadyMade {
   readonly description: HostDescription;
@@ -21,6 +21,16 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
   powernv9: {
     description: powernv9,
     summary: "the recorded powernv9: an NVMe disk, edu devices, a shared group of three; nothing freezes",
+    disk: POWERNV9_DISK,
+  },
+  powernv8: {
+    description: powernv8,
+    summary: "the recorded powernv8: POWER8 page sizes, a shared group of four; nothing freezes",
+    disk: POWERNV9_DISK,
+  },
+  powernv10: {
+    description: powernv10,
+    summary: "the recorded powernv10: powernv9 with another processor",
     disk: POWERNV9_DISK,
   },
   "pseries-l1": {

@@ -1,5 +1,5 @@
-// The two machines whose kernels were recorded: QEMU 7.2's powernv9, and a pseries guest that is itself a host (L1).
-// They differ from hardware where the recordings do: a bad DMA freezes nothing on powernv9, the pseries has no EEH.
+// The machines whose kernels were recorded: QEMU 7.2's powernv8, 9 and 10, and a pseries guest that is itself a host (L1).
+// They differ from hardware where the recordings do: a bad DMA freezes nothing on powernv, the pseries has no EEH.
 // The network card and the USB controller are stand-ins without function.
 import type { FunctionDescription, HostDescription } from "../description.ts";
 
@@ -36,6 +36,30 @@ export const powernv9: HostDescription = {
           at: "00.0",
           bridge: "pcie-pci-bridge",
           children: [edu("01.0"), edu("02.0"), { at: "03.0", model: "xhci" }],
+        }),
+      ],
+    },
+  ],
+};
+
+/** As powernv9, with another processor. */
+export const powernv10: HostDescription = { ...powernv9, name: "powernv10" };
+
+/** Three host bridges, the last with four devices behind a bridge to conventional PCI. */
+export const powernv8: HostDescription = {
+  ...powernv9,
+  name: "powernv8",
+  iommu: { kind: "spapr", platform: "powernv", freeze: false, pageShifts: [12, 16, 24, 28] },
+  domains: [
+    { domain: 0, devices: [rootPort(nvme)] },
+    { domain: 1, devices: [rootPort(e1000e)] },
+    {
+      domain: 2,
+      devices: [
+        rootPort({
+          at: "00.0",
+          bridge: "pcie-pci-bridge",
+          children: [edu("01.0"), edu("02.0"), edu("03.0"), { at: "04.0", model: "xhci" }],
         }),
       ],
     },

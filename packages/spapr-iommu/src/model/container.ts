@@ -64,7 +64,11 @@ export abstract class TceContainer implements IommuInstance {
         result = this.windows.addGroup(group);
         if (first && this.windows.tables[0] === null) this.windows.defaultPending = true;
       }
-      if (result === 0) attachable.iommuGroup.domain = group.domain;
+      if (result === 0) {
+        attachable.iommuGroup.domain = group.domain;
+        // The kernel does this when the first device is opened, which cannot come before.
+        group.pe.takeOver();
+      }
     }
     if (result < 0) throw new KernelError(-result, `group ${attachable.id} cannot join the container`);
   }

@@ -23,7 +23,8 @@ export function eehPeOp(call: IoctlCall, group: TableGroup): number {
     case uapi.VFIO_EEH_PE_DISABLE:
       return 0;
     case uapi.VFIO_EEH_PE_ENABLE:
-      return enable(pe);
+      pe.takeOver();
+      return 0;
     case uapi.VFIO_EEH_PE_UNFREEZE_IO:
       if (pe.resetActive) return -EIO;
       pe.thawIo();
@@ -54,15 +55,6 @@ function stateOf(pe: PartitionableEndpoint): number {
   if (pe.resetActive) return uapi.VFIO_EEH_PE_STATE_RESET;
   if (pe.ioStopped) return uapi.VFIO_EEH_PE_STATE_STOPPED;
   return pe.dmaStopped ? uapi.VFIO_EEH_PE_STATE_STOPPED_DMA : uapi.VFIO_EEH_PE_STATE_NORMAL;
-}
-
-/** A new owner gets the PE in working order: a frozen one is reset. */
-function enable(pe: PartitionableEndpoint): number {
-  if (pe.ioStopped || pe.dmaStopped) {
-    pe.assertReset();
-    pe.deassertReset();
-  }
-  return 0;
 }
 
 function inject(call: IoctlCall, pe: PartitionableEndpoint, argsz: number): number {

@@ -44,6 +44,13 @@ export class PartitionableEndpoint {
     this.#report(`EEH: Frozen PE of IOMMU group ${this.group.id} detected: ${reason}`);
   }
 
+  /** A new owner gets the PE in working order: a frozen one is reset first (eeh_pe_change_owner). */
+  takeOver(): void {
+    if (!this.ioStopped && !this.dmaStopped) return;
+    this.assertReset();
+    this.deassertReset();
+  }
+
   thawIo(): void {
     this.group.peFrozen = false;
   }

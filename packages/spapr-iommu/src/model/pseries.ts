@@ -1,5 +1,6 @@
 // A guest under a hypervisor: windows come from firmware calls (ibm,create-pe-dma-window). The default window exists
-// once, at 0, with 4 KiB pages; a request that fits into it gets it, anything else becomes the one dynamic window.
+// once, at 0, with 4 KiB pages; a request for slot 0 that fits into it gets it, anything else becomes the one dynamic
+// window.
 // Source: arch/powerpc/platforms/pseries/iommu.c (6.10 and later), and what a 6.12 guest of QEMU 7.2 answered.
 // The size calculation checks nothing: impossible windows are charged, then refused, and the charge stays.
 import { EINVAL, ENOSPC, EPERM } from "@minivmm/host";
@@ -39,11 +40,10 @@ export function pseries(options: PseriesOptions): SpaprPlatform {
   function createTable(request: WindowRequest, place: WindowPlace): TceTable | number {
     const { pageShift, windowSize, levels } = request;
     if (levels > 1 || !isPowerOfTwo(windowSize) || windowSize >> BigInt(pageShift) === 0n) return -EINVAL;
-    // The first slot is the default window's; it cannot come back while a dynamic window is in use.
+    // Bringing the default window back resets the endpoint's windows, which would destroy a dynamic one.
     if (place.slot === 0 && place.tables.some((table) => table !== null)) return -EPERM;
-    const defaultUsed = place.tables.some((table) => table?.start === 0n);
     const entries = 2 ** (log2(windowSize) - pageShift);
-    const fits = pageShift === DEFAULT_SHIFT && windowSize <= BigInt(tce32Size) && !defaultUsed;
+    const fits = place.slot === 0 && pageShift === DEFAULT_SHIFT && windowSize <= BigInt(tce32Size);
     if (!fits) {
       if (entries > largest) return -EINVAL;
       if (place.tables.some((table) => table?.start === DYNAMIC_WINDOW)) return -ENOSPC;
