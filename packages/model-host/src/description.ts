@@ -59,6 +59,17 @@ const iommuDescription = z.discriminatedUnion("kind", [
     /** Does a DMA that no window maps isolate the endpoint? Default: what `eeh` is. */
     freeze: z.boolean().optional(),
   }),
+  z.strictObject({
+    kind: z.literal("type1"),
+    /** Bits of an IOVA. Default 48. */
+    addressWidth: z.number().int().min(32).max(57).optional(),
+    /** The IOMMU can make no-snoop DMA snoop. Default true. */
+    snoopControl: z.boolean().optional(),
+    /** Interrupts of devices are isolated from each other. Default true. */
+    interruptRemapping: z.boolean().optional(),
+    /** Nested translation exists. Default false. */
+    nesting: z.boolean().optional(),
+  }),
   z.strictObject({ kind: z.literal("none") }),
 ]);
 

@@ -68,7 +68,9 @@ export class ModelledHost implements Disposable {
       const topology = topologyOf(description, this.kernel.pageSize, given?.at ?? null);
       this.topology = PciTopology.fromDescription(topology, { models: devices.models });
       publishPci(this.kernel, this.topology);
-      this.vfio = new VfioCore(this.kernel, this.topology);
+      const { iommu } = description;
+      const snoop = iommu.kind === "type1" ? { enforcesSnoop: iommu.snoopControl ?? true } : {};
+      this.vfio = new VfioCore(this.kernel, this.topology, snoop);
       registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
       installKvmVfio(this.kvm);

@@ -18,7 +18,7 @@ const GROUPING = { powernv: "pe", pseries: "pe-phb" } as const;
 /** `givenAt`: address of the storage function that gets a live disk instead of the described one. */
 export function topologyOf(host: HostDescription, pageSize: number, givenAt: string | null): TopologyDescription {
   const { iommu } = host;
-  const grouping = iommu.kind === "spapr" ? GROUPING[iommu.platform] : "none";
+  const grouping = iommu.kind === "spapr" ? GROUPING[iommu.platform] : iommu.kind === "type1" ? "acs" : "none";
   const given = givenAt === null ? null : parseBdf(givenAt);
   return {
     grouping,

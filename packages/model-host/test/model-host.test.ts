@@ -1,7 +1,15 @@
 import { EACCES, O_RDWR } from "@minivmm/host";
+import { ManualClock } from "@minivmm/host/model";
 import { memoryDisk } from "@minivmm/pci/devices";
 import { hotResetInfo } from "@minivmm/pci-hotreset";
-import { iommuGroupOf, VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
+import {
+  iommuGroupOf,
+  VFIO_SPAPR_TCE_v2_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+  VfioContainer,
+  VfioGroup,
+  vfioIoctl,
+} from "@minivmm/vfio-core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -66,6 +74,34 @@ describe("model-host: ready-made hosts", () => {
       expect(host.spawn().readdir("/sys/kernel/iommu_groups/3/devices")).toEqual(members);
       expect(host.topology.groups.length).toBe(4);
     }
+  });
+
+  it("maps DMA of a device through type1 on the desktop", () => {
+    const clock = new ManualClock();
+    using host = modelHost("desktop", { clock });
+    const process = host.spawn();
+    const bdf = "0000:00:05.0";
+    const container = VfioContainer.open(process);
+    const group = VfioGroup.open(process, iommuGroupOf(process, bdf));
+    group.setContainer(container);
+    container.setIommu(VFIO_TYPE1v2_IOMMU);
+    const memory = new Uint8Array(4096);
+    const map = new BigUint64Array([32n | (3n << 32n), process.addressOf(memory), 0x1000n, 4096n]);
+    expect(process.ioctl(container.fd, vfioIoctl("x86_64", 13), new Uint8Array(map.buffer))).toBe(0);
+    const device = group.device(bdf);
+    device.writeConfig(4, 2, 6);
+    // The device stores eight bytes of its buffer, which are zero.
+    memory.fill(0xff, 0, 16);
+    for (const [register, value] of [
+      [0x80, 0x40000],
+      [0x88, 0x1000],
+      [0x90, 8],
+      [0x98, 3],
+    ] as const) {
+      device.writeRegion(0, register, 8, value, 0);
+    }
+    clock.advance(1000);
+    expect([...memory.subarray(0, 16)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
   });
 
   it("lets sysfs write configuration space in whole registers", () => {

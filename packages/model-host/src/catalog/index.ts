@@ -1,6 +1,7 @@
 // Ready-made hosts by name. Each is plain data; adding one is adding a file here.
 import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
+import { DESKTOP_DISK, desktop } from "./desktop.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
 import { POWERNV9_DISK, PSERIES_L1_DISK, powernv8, powernv9, powernv10, pseriesL1 } from "./rigs.ts";
 
@@ -17,6 +18,11 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
     description: power9,
     summary: "bare-metal POWER9, sPAPR TCE IOMMU, an NVMe disk and edu devices on vfio-pci",
     disk: POWER9_DISK,
+  },
+  desktop: {
+    description: desktop,
+    summary: "an x86 machine with a type1 IOMMU, an NVMe disk and edu devices on vfio-pci",
+    disk: DESKTOP_DISK,
   },
   powernv9: {
     description: powernv9,
