@@ -2,5 +2,5 @@
 export type { DeviceConfig, EmulatedConfig, VfioPciConfig, VmConfig } from "./config.ts";
 export type { ConsoleBackend } from "./console.ts";
 export { VmmError, type VmmErrorCode } from "./errors.ts";
-export type { DmaSummary, TceCallSummary, TimelineMark, VmSummary } from "./summary.ts";
+export type { DeviceSummary, DmaSummary, TceCallSummary, TimelineMark, VmSummary } from "./summary.ts";
 export { createVm, type Vm, type VmExit } from "./vm.ts";

@@ -29,6 +29,13 @@ export interface DmaSummary {
   messages: string[];
 }
 
+export interface DeviceSummary {
+  readonly name: string;
+  readonly slot: number;
+  /** What the host refused for this device while the guest ran. */
+  readonly problems: readonly string[];
+}
+
 export interface VmSummary {
   readonly machine: string;
   readonly timeline: readonly TimelineMark[];
@@ -43,6 +50,7 @@ export interface VmSummary {
   readonly tce: TceCallSummary;
   /** One a container that devices are passed through with. */
   readonly dma: readonly DmaSummary[];
+  readonly devices: readonly DeviceSummary[];
   readonly interrupts: Readonly<Record<string, number>>;
   readonly exits: Readonly<Record<string, number>>;
   readonly console: { readonly outputBytes: number; readonly inputBytes: number; readonly inputDropped: number };

@@ -209,6 +209,11 @@ class PseriesVm implements Vm {
       rtasCalls: machine.rtas.counts(),
       tce: { userSpace: Object.fromEntries(TCE_CALLS.map((name) => [name, hypercalls[name] ?? 0])) },
       dma: [...this.sessions.values()].map(({ counters }) => ({ ...counters, messages: [...counters.messages] })),
+      devices: machine.phb.slots.map(({ slot, endpoint }) => ({
+        name: endpoint.name,
+        slot,
+        problems: [...endpoint.problems],
+      })),
       interrupts: machine.xics.delivered(),
       exits: { ...accel.exits, unclaimedMmio: machine.phb.unclaimed, strayMmio: machine.strayAccesses },
       console: {

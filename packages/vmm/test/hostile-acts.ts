@@ -32,14 +32,14 @@ const hostile: fc.Arbitrary<Halves> = fc.oneof(
 const mostly = (good: fc.Arbitrary<Halves>): fc.Arbitrary<Halves> =>
   fc.oneof({ arbitrary: good, weight: 5 }, { arbitrary: hostile, weight: 1 });
 
-const liobn = mostly(low(fc.constantFrom(pciLiobn(0), pciLiobn(1))));
+const liobn = mostly(low(fc.constantFrom(pciLiobn(0), pciLiobn(0), pciLiobn(1))));
 const busAddress = mostly(low(fc.nat(260).map((n) => n * 4096)));
 /** Where RAM ends matters most. */
 const ramPage = mostly(
   low(
     fc.oneof(
       fc.nat(RAM_BYTES / 4096).map((n) => n * 4096),
-      fc.nat(40).map((n) => RAM_BYTES - 4096 + n * 512),
+      fc.constantFrom(RAM_BYTES - 4096, RAM_BYTES - 512, RAM_BYTES - 64, RAM_BYTES, RAM_BYTES + 4096),
     ),
   ),
 );
@@ -80,7 +80,10 @@ const HCALLS: readonly (readonly [token: number, args: readonly fc.Arbitrary<Hal
 
 const hypercall: fc.Arbitrary<Act> = fc
   .oneof(
-    fc.constantFrom(...HCALLS).chain(([token, args]) => fc.tuple(fc.constant(token), fc.tuple(...args))),
+    {
+      arbitrary: fc.constantFrom(...HCALLS).chain(([token, args]) => fc.tuple(fc.constant(token), fc.tuple(...args))),
+      weight: 5,
+    },
     fc.tuple(fc.nat(0x400), fc.array(hostile, { maxLength: 6 })),
   )
   .map(([token, args]) => (b: Bench) => {

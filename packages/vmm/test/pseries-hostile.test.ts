@@ -17,7 +17,7 @@ describe("vmm pseries: a hostile guest", () => {
         for (const one of acts) one(b);
         expect(b.guardIntact()).toBe(true);
       }),
-      { numRuns: 400 },
+      { numRuns: 800 },
     );
   });
 

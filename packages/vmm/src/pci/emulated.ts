@@ -22,6 +22,7 @@ export function decodedBarAddress(device: PciDevice, bar: BarDescription): numbe
 
 export class EmulatedEndpoint implements PciEndpoint {
   readonly name: string;
+  readonly problems: readonly string[] = [];
   private readonly device: PciDevice;
 
   constructor(name: string, device: PciDevice, dma: DmaPort) {

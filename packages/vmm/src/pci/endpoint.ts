@@ -25,6 +25,9 @@ export interface PciEndpoint {
   /** Vectors that the MSI-X table holds, 0 without one. */
   readonly msixVectors: number;
 
+  /** What the host refused while the guest ran, in words, the first few. */
+  readonly problems: readonly string[];
+
   /** Called once, before the guest runs. */
   connect(wires: EndpointWires): void;
   /** Offset and width are aligned and inside configSize. */

@@ -17,7 +17,6 @@ const PROBLEMS_MAX = 8;
 export class VfioPciEndpoint implements PciEndpoint {
   readonly name: string;
   readonly configSize: 256 | 4096;
-  /** What the host refused while the guest ran, in words, the first few. */
   readonly problems: string[] = [];
   private readonly device: VfioDevice;
   private readonly host: Host;

@@ -17,9 +17,9 @@ const MIB = 0x10_0000;
 const APPEND = "console=hvc0 rdinit=/init panic=-1 cryptomgr.notests";
 const VFIO: DeviceConfig = { driver: "vfio-pci", host: "0001:01:00.0", id: "disk" };
 
-function initrd(): Uint8Array {
+function initrd(interactive = false): Uint8Array {
   const name = (module: string): string => `modules/${module.slice(module.lastIndexOf("/") + 1)}`;
-  const init = linuxDiskInit({ modules: NVME_MODULES.map((module) => `/${name(module)}`), bytes: MIB });
+  const init = linuxDiskInit({ modules: NVME_MODULES.map((module) => `/${name(module)}`), bytes: MIB, interactive });
   return writeCpio([
     cpioDirectory("dev"),
     cpioCharDevice("dev/console", 5, 1),
@@ -71,6 +71,8 @@ describe("vmm: Linux on pseries", () => {
     const done = await boot();
     expectPass(done);
     expect(done.summary.interrupts.disk).toBeGreaterThan(10);
+    expect(done.summary.devices).toEqual([{ name: "disk", slot: 1, problems: [] }]);
+    expect(done.summary.timeline.map(({ name }) => name)).toContain("dynamic DMA window");
     expect(done.summary.tce.userSpace).toMatchObject({ H_PUT_TCE_INDIRECT: 1 });
     expect(done.summary.dma[0]).toMatchObject({ windowsCreated: 2, mapErrors: 0, windowErrors: 0, notRam: 0 });
   });
@@ -104,6 +106,29 @@ describe("vmm: Linux on pseries", () => {
     const counts = [];
     for (let i = 0; i < 2; i++) counts.push((await boot()).summary.instructions);
     expect(counts[1]).toBe(counts[0]);
+  });
+
+  it("takes what is typed at its console", async () => {
+    let deliver: (bytes: Uint8Array) => void = () => {};
+    let text = "";
+    const type = (line: string): void => deliver(new TextEncoder().encode(line));
+    const console = {
+      onInput: (give: typeof deliver) => {
+        deliver = give;
+      },
+      write: (bytes: Uint8Array) => {
+        const before = text;
+        text += new TextDecoder().decode(bytes);
+        if (!before.includes("PASS") && text.includes("PASS")) setTimeout(() => type("good evening\n"), 20);
+        const heard = text.split("good evening").length > 2;
+        if (heard && before.split("good evening").length <= 2) setTimeout(() => type("poweroff\n"), 20);
+      },
+    };
+    const { exit, summary } = await boot({ console, clock: "wall", initrd: initrd(true) });
+    expect(exit.reason).toBe("power-off");
+    expect(text).toContain("good evening");
+    expect(summary.interrupts.console).toBeGreaterThan(0);
+    expect(summary.console.inputBytes).toBe("good evening\npoweroff\n".length);
   });
 
   it("ends with a reset when the kernel panics", async () => {

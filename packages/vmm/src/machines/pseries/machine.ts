@@ -85,7 +85,7 @@ export class PseriesMachine {
     registerPciConfig(this.rtas, this.phb);
     registerMsi(this.rtas, this.phb, new MsiAllocator(this.xics));
     registerXics(this.rtas, this.xics);
-    if (options.ddw) registerDdw(this.rtas, this.phb, this.windows);
+    if (options.ddw) registerDdw(this.rtas, this.phb, this.windows, () => timeline.mark("dynamic DMA window"));
   }
 
   /** A load outside RAM. Addresses where nothing is read as ones. */

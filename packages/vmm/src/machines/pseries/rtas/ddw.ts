@@ -12,7 +12,8 @@ import {
   RTAS_IBM_RESET_PE_DMA_WINDOW,
 } from "./tokens.ts";
 
-export function registerDdw(table: RtasTable, phb: Phb, windows: DmaWindows): void {
+/** `onCreated` hears of every window that a guest opens. */
+export function registerDdw(table: RtasTable, phb: Phb, windows: DmaWindows, onCreated: () => void): void {
   const knows = (frame: RtasFrame): boolean => namesPhb(frame) && phb.endpointAt(frame.arg(0)) !== undefined;
 
   table.register({
@@ -40,6 +41,7 @@ export function registerDdw(table: RtasTable, phb: Phb, windows: DmaWindows): vo
       if (!knows(frame)) return RTAS_OUT_PARAM_ERROR;
       const made = windows.create(frame.arg(3), frame.arg(4));
       if (!made.ok) return made.reason === "parameter" ? RTAS_OUT_PARAM_ERROR : RTAS_OUT_HW_ERROR;
+      onCreated();
       frame.setRet(1, made.liobn);
       frame.setRet(2, made.busHi);
       frame.setRet(3, made.busLo);
