@@ -3,6 +3,7 @@
 import { errnoName, ioctlNumbers, MAP_PRIVATE, MAP_SHARED, type Mapping, O_RDWR, type StructType } from "@minivmm/host";
 import { type ModelProcess, OpenFile } from "@minivmm/host/model";
 import * as uapi from "../../src/index.ts";
+import { MEMORY_STEPS, type MemoryUser, mapAnonymous } from "./memory.ts";
 import { DEVICES, type Rig } from "./rig.ts";
 
 type Json = Record<string, unknown>;
@@ -43,11 +44,11 @@ COMMANDS.FOREIGN = { request: ioctlNumbers("x86_64").IO(0x51, 1) };
 const MAX_BUFFER = 0x10000;
 const REGION = 2 ** 40;
 
-export class Player {
+export class Player implements MemoryUser {
   readonly rig: Rig;
   readonly process: ModelProcess;
   readonly fds = new Map<string, number>();
-  readonly #memory = new Map<string, { mapping: Mapping; open: boolean }>();
+  readonly memory = new Map<string, { mapping: Mapping; open: boolean }>();
 
   /** A forked child in the middle of its steps. */
   #child: Player | null = null;
@@ -70,7 +71,7 @@ export class Player {
     if (step.do.op === "child") {
       this.#child = new Player(this.rig, this.process.fork());
       for (const [name, fd] of this.fds) this.#child.fds.set(name, fd);
-      for (const [name, memory] of this.#memory) this.#child.#memory.set(name, { ...memory });
+      for (const [name, memory] of this.memory) this.#child.memory.set(name, { ...memory });
       return "";
     }
     // A buffer of the caller that cannot be touched has no counterpart in Host.pread and pwrite.
@@ -105,7 +106,7 @@ export class Player {
 
   #do(step: Json): { ret: number; signal?: number; out: Json } {
     const { process } = this;
-    const fd = this.#fd(step.fd);
+    const fd = this.fd(step.fd);
     switch (step.op) {
       case "open": {
         const mode = { r: 0, w: 1, rw: O_RDWR }[(step.mode as string) ?? "rw"] ?? O_RDWR;
@@ -138,11 +139,11 @@ export class Player {
         return plain(0);
       case "pread": {
         const into = new Uint8Array(Number(step.size));
-        const ret = process.pread(fd, into, this.#position(step));
+        const ret = process.pread(fd, into, this.position(step));
         return { ret, out: ret > 0 ? { bytes: hex(into.subarray(0, ret)) } : {} };
       }
       case "pwrite":
-        return plain(process.pwrite(fd, unhex(String(step.bytes)), this.#position(step)));
+        return plain(process.pwrite(fd, unhex(String(step.bytes)), this.position(step)));
       case "bind":
         return plain(this.#bind(step));
       case "writetext": {
@@ -155,20 +156,21 @@ export class Player {
         return { ret: width, out: { value: fn.readConfig(Number(step.off), width) } };
       }
       case "mmap": {
+        if (!("fd" in step)) return mapAnonymous(this, step);
         const flags = step.private ? MAP_PRIVATE : MAP_SHARED;
         const mapping = process.mmap({
           length: Number(step.size),
           prot: 3,
           flags,
           fd,
-          offset: this.#position(step),
+          offset: this.position(step),
         });
         if (typeof mapping === "number") return plain(mapping);
-        this.#memory.set(String(step.as), { mapping, open: true });
+        this.memory.set(String(step.as), { mapping, open: true });
         return plain(0);
       }
       case "munmap": {
-        const memory = this.#memory.get(String(step.mem).replace("&", ""));
+        const memory = this.memory.get(String(step.mem).replace("&", ""));
         if (memory) memory.open = false;
         return plain(memory?.mapping.close() ?? 0);
       }
@@ -177,8 +179,11 @@ export class Player {
         return this.#touch(step);
       case "ioctl":
         return this.#ioctl(fd, step);
-      default:
-        throw new Error(`no step "${step.op}"`);
+      default: {
+        const memoryStep = MEMORY_STEPS[String(step.op)];
+        if (!memoryStep) throw new Error(`no step "${step.op}"`);
+        return memoryStep(this, step);
+      }
     }
   }
 
@@ -188,7 +193,7 @@ export class Player {
     const { request, struct } = command;
     if ("val" in step) return plain(this.process.ioctl(fd, request, big(step.val)));
     if ("ptr" in step) return plain(this.process.ioctl(fd, request, step.ptr === "null" ? 0n : 16n));
-    if ("fdp" in step) return plain(this.process.ioctl(fd, request, int32(this.#fd(step.fdp))));
+    if ("fdp" in step) return plain(this.process.ioctl(fd, request, int32(this.fd(step.fdp))));
     if ("str" in step) {
       const text = `${this.#text(step.str)}${step.suffix ?? ""}\0`;
       return plain(
@@ -233,10 +238,12 @@ export class Player {
       if (value !== null && typeof value === "object") {
         const inner = value as Json;
         const address =
-          "fdp" in inner ? this.process.addressOf(int32(this.#fd(inner.fdp))) : inner.ptr === "null" ? 0n : 16n;
+          "fdp" in inner ? this.process.addressOf(int32(this.fd(inner.fdp))) : inner.ptr === "null" ? 0n : 16n;
         fields[key] = wide ? address : Number(address);
       } else if (typeof value === "string" && value.startsWith("$")) {
-        fields[key] = this.#fd(value);
+        fields[key] = this.fd(value);
+      } else if (typeof value === "string" && value.startsWith("&")) {
+        fields[key] = this.address(value);
       } else {
         fields[key] = wide ? big(value) : Number(value);
       }
@@ -245,14 +252,14 @@ export class Player {
   }
 
   #tail(step: Json): Uint8Array {
-    if ("fds" in step) return new Uint8Array(new Int32Array((step.fds as unknown[]).map((fd) => this.#fd(fd))).buffer);
+    if ("fds" in step) return new Uint8Array(new Int32Array((step.fds as unknown[]).map((fd) => this.fd(fd))).buffer);
     if ("bools" in step) return Uint8Array.from(step.bools as number[]);
     return "bytes" in step ? unhex(String(step.bytes)) : new Uint8Array(0);
   }
 
   #touch(step: Json): { ret: number; signal?: number; out: Json } {
     const [name, offset = "0"] = String(step.at).slice(1).split("+");
-    const memory = this.#memory.get(name as string);
+    const memory = this.memory.get(name as string);
     const width = Number(step.width) as 1 | 2 | 4;
     if (!memory?.open) return { ret: -1, signal: 11, out: {} };
     try {
@@ -280,7 +287,13 @@ export class Player {
     return step.driver === "none" ? 0 : this.rig.core.bind(bdf, String(step.driver));
   }
 
-  #position(step: Json): number {
+  address(text: string): bigint {
+    const [name, offset = "0"] = text.slice(1).split("+");
+    const memory = this.memory.get(name as string);
+    return memory ? memory.mapping.address + BigInt(offset) : 0n;
+  }
+
+  position(step: Json): number {
     return "pos" in step ? Number(big(step.pos)) : Number(step.region ?? 0) * REGION + Number(step.off ?? 0);
   }
 
@@ -288,7 +301,7 @@ export class Player {
     return DEVICES[String(name)] ?? String(name);
   }
 
-  #fd(name: unknown): number {
+  fd(name: unknown): number {
     if (typeof name === "number") return name;
     const key = String(name ?? "").replace(/^\$/, "");
     return this.fds.get(key) ?? -1;

@@ -1,10 +1,9 @@
 // The machine that the recordings were made on, as far as its devices are modelled: teaching devices and NVMe are the
 // real models, network, sound and USB functions have the right ids, capabilities and BARs but no behaviour.
-import { EINVAL } from "@minivmm/host";
-import { KernelError, type KernelProfile, ManualClock, ModelKernel } from "@minivmm/host/model";
+import { type KernelProfile, ManualClock, ModelKernel } from "@minivmm/host/model";
 import { addPcie, Msi, Msix, PCI_EXP_TYPE_RC_END, type PciDevice, PciTopology } from "@minivmm/pci";
 import { edu, memoryDisk, nvme, passive } from "@minivmm/pci/devices";
-import { type IommuDriver, type IommuInstance, VfioCore, type VfioCoreOptions } from "../../src/model/index.ts";
+import { Type1Iommu, type Type1IommuOptions, VfioCore, type VfioCoreOptions } from "../../src/model/index.ts";
 
 export const DEVICES: Record<string, string> = {
   edu0: "0000:00:01.0",
@@ -28,27 +27,6 @@ export const DEVICES: Record<string, string> = {
   uhci1: "0000:00:1d.1",
   ehci0: "0000:00:1d.7",
 };
-
-/** Answers extensions and types as type1 does; mapping belongs to another package's tests. */
-class Type1Stand implements IommuDriver {
-  readonly name = "type1";
-  readonly allowsNoiommu = false;
-  checkExtension(ext: number, instance: IommuInstance | null): number {
-    if (ext === 10) return instance ? 1 : 0;
-    return [1, 3, 6, 9].includes(ext) ? 1 : 0;
-  }
-  open(type: number): IommuInstance {
-    if (![1, 3].includes(type)) throw new KernelError(EINVAL);
-    const instance: IommuInstance = {
-      attachGroup: () => undefined,
-      detachGroup: () => undefined,
-      ioctl: () => -25,
-      checkExtension: (ext) => this.checkExtension(ext, instance),
-      release: () => undefined,
-    };
-    return instance;
-  }
-}
 
 const board = (device: number, classCode: number): PciDevice => passive({ vendor: 0x8086, device, classCode });
 const uhci = (): PciDevice =>
@@ -103,7 +81,11 @@ function xhci(): PciDevice {
   return device;
 }
 
-export function rig(profile: KernelProfile, options: VfioCoreOptions = {}) {
+export interface RigOptions extends VfioCoreOptions {
+  type1?: Type1IommuOptions;
+}
+
+export function rig(profile: KernelProfile, options: RigOptions = {}) {
   const clock = new ManualClock();
   const kernel = new ModelKernel({ clock, profile });
   const vfio = "vfio-pci";
@@ -223,7 +205,7 @@ export function rig(profile: KernelProfile, options: VfioCoreOptions = {}) {
   for (const name of ["edu0", "edu1"]) topology.get(DEVICES[name] as string).writeConfig(0x3c, 1, 10);
   for (const fn of topology.functions) fn.driverOverride = fn.driver;
   const core = new VfioCore(kernel, topology, options);
-  core.registerIommuDriver(new Type1Stand());
+  core.registerIommuDriver(new Type1Iommu(kernel, { snoopControl: false, topology, ...options.type1 }));
   kernel.registerNode("/dev/null", () => ({ kind: "null", read: () => 0, write: (from) => from.length }), 0o666);
   return { kernel, topology, core, clock };
 }
