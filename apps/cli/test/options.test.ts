@@ -127,6 +127,19 @@ describe("cli options: run", () => {
     expect(request("-m", "1G", "-m", "size=256M").machine.memoryBytes).toBe(256 * MIB);
   });
 
+  it("take descriptors that were passed in, and containers by name", () => {
+    const { devices } = request(
+      "-device",
+      "vfio,host=01:00.0,vfiofd=7,uiommufd=8",
+      "-device",
+      "vfio,host=02:00.0,container=b",
+    );
+    expect(devices).toEqual([
+      { driver: "vfio-pci", host: "0000:01:00.0", groupFd: 7, containerFd: 8 },
+      { driver: "vfio-pci", host: "0000:02:00.0", container: "b" },
+    ]);
+  });
+
   it("join a drive with the device that uses it", () => {
     const { devices } = request("-drive", "file=d.img,if=none,id=d0,readonly=on", "-device", "nvme,drive=d0,serial=S1");
     expect(devices).toEqual([{ driver: "nvme", file: "d.img", readonly: true, serial: "S1" }]);
@@ -149,6 +162,8 @@ describe("cli options: run", () => {
     [["-device", "vfio"], /host is missing/, /host=0001:01:00.0/],
     [["-device", "vfio,host=1:2:3"], /host=1:2:3 is not a PCI address/, /domain/],
     [["-device", "vfio,host=01:00.0,rombar=0"], /unknown property "rombar"/, /known|mean/],
+    [["-device", "vfio,host=01:00.0,vfiofd=x"], /vfiofd=x is not a passed descriptor/, /above 2/],
+    [["-device", "vfio,host=01:00.0,uiommufd=5,container=a"], /both given/, /one container/],
     [["-device", "vfio,host=01:00.0,addr=20"], /addr=20/, /01 to 1f/],
     [["-device", "edu,id=a", "-device", "edu,id=a"], /two devices have the id "a"/, /one device/],
     [["-device", "nvme,drive=d0"], /drive=d0 does not exist/, /-drive file=/],

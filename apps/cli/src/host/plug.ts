@@ -27,7 +27,7 @@ function deviceConfig(request: DeviceRequest): DeviceConfig {
   };
   switch (request.driver) {
     case "vfio-pci":
-      return { driver: "vfio-pci", host: request.host, ...placed };
+      return request;
     case "nvme": {
       const disk = fileDisk(request.file, { readonly: request.readonly });
       const serial = request.serial === undefined ? {} : { serial: request.serial };

@@ -15,6 +15,12 @@ export interface VfioRequest extends Placed {
   readonly driver: "vfio-pci";
   /** Full address on the host, "0001:01:00.0". */
   readonly host: string;
+  /** Inherited descriptor of the device's group: `vfiofd=`. */
+  readonly groupFd?: number;
+  /** Inherited descriptor of a container: `uiommufd=`. Devices that name the same one share an IOMMU domain. */
+  readonly containerFd?: number;
+  /** Name of a container of the VM's own; devices with different names have different IOMMU domains. */
+  readonly container?: string;
 }
 
 export interface NvmeRequest extends Placed {
@@ -39,7 +45,23 @@ interface Drive {
 type Drives = ReadonlyMap<string, Drive>;
 
 const DRIVERS: Readonly<Record<string, (properties: Properties, placed: Placed, drives: Drives) => DeviceRequest>> = {
-  "vfio-pci": (properties, placed) => ({ driver: "vfio-pci", host: hostAddress(properties), ...placed }),
+  "vfio-pci": (properties, placed) => {
+    const host = hostAddress(properties);
+    const groupFd = properties.descriptor("vfiofd");
+    const containerFd = properties.descriptor("uiommufd");
+    const container = properties.text("container");
+    if (containerFd !== undefined && container !== undefined) {
+      throw usageError(`${properties.owner}: uiommufd and container are both given`, "a device is in one container");
+    }
+    return {
+      driver: "vfio-pci",
+      host,
+      ...(groupFd === undefined ? {} : { groupFd }),
+      ...(containerFd === undefined ? {} : { containerFd }),
+      ...(container === undefined ? {} : { container }),
+      ...placed,
+    };
+  },
   nvme: (properties, placed, drives) => {
     const serial = properties.text("serial");
     const { file, readonly } = takeDrive(properties, drives);

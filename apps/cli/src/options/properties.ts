@@ -72,6 +72,14 @@ export class Properties {
     return value === undefined ? undefined : parseSize(value, unit, `${this.owner}: ${key}`);
   }
 
+  /** A file descriptor that this process was started with. */
+  descriptor(key: string): number | undefined {
+    const value = this.text(key);
+    if (value === undefined) return undefined;
+    if (/^\d{1,9}$/.test(value) && Number(value) > 2) return Number(value);
+    throw usageError(`${this.owner}: ${key}=${value} is not a passed descriptor`, "the number of an open file above 2");
+  }
+
   /** Everything was asked for: what is left is not known. */
   finish(): void {
     for (const key of this.values.keys()) {

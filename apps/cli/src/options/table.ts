@@ -59,7 +59,8 @@ export const RUN_OPTIONS: OptionTable = [
   {
     name: "device",
     value: "DRIVER,...",
-    describe: "vfio,host=BDF passes a device of the host through; also nvme,drive=ID and edu",
+    describe:
+      "vfio,host=BDF[,vfiofd=N][,uiommufd=N][,container=NAME] passes a function of the host through; nvme,drive=ID and edu are device models",
     repeated: true,
     group: "Devices",
   },
