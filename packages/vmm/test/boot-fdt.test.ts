@@ -91,6 +91,11 @@ describe("vmm boot: flattened device tree", () => {
     );
   });
 
+  it("reads names of any length", () => {
+    const name = "n".repeat(300_000);
+    expect(readFdt(writeFdt(fdtNode("", { [name]: 1 }, [fdtNode(name, {})]))).root.children[0]?.name).toBe(name);
+  });
+
   it("refuses nesting that would exhaust the reader", () => {
     let node = fdtNode("leaf", {});
     for (let i = 0; i < 80; i++) node = fdtNode("n", {}, [node]);

@@ -1,4 +1,4 @@
-// Reads a flattened device tree (version 16 or 17) back into nodes. Every offset and length of the blob is checked
+// Reads a flattened device tree (version 17) back into nodes. Every offset and length of the blob is checked
 // before it is used, so a damaged or hostile blob gives VmmError FDT_MALFORMED and nothing else.
 // Source: Devicetree Specification 0.4, chapter 5. Property values come out as raw bytes: their type is not in the blob.
 import { VmmError } from "../errors.ts";
@@ -7,7 +7,6 @@ import {
   FDT_END,
   FDT_END_NODE,
   FDT_HEADER_SIZE,
-  FDT_LAST_COMPATIBLE_VERSION,
   FDT_MAGIC,
   FDT_NOP,
   FDT_PROP,
@@ -19,6 +18,8 @@ import {
 
 /** Nodes deeper than this are refused: the blob decides the depth, the reader's stack is ours. */
 const MAX_DEPTH = 64;
+
+const decoder = new TextDecoder("latin1");
 
 interface OpenNode {
   readonly name: string;
@@ -65,7 +66,7 @@ class Cursor {
   text(): string {
     const end = this.bytes.indexOf(0, this.at);
     if (end < 0 || end >= this.end) throw malformed("a name has no end", this.at);
-    const value = String.fromCharCode(...this.bytes.subarray(this.at, end));
+    const value = decoder.decode(this.bytes.subarray(this.at, end));
     this.at = end + 1;
     return value;
   }
@@ -89,7 +90,7 @@ export function readFdt(blob: Uint8Array): FdtTree {
   const stringsSize = header.u32();
   const structureSize = header.u32();
   if (total > blob.length) throw malformed(`says ${total} bytes but has ${blob.length}`, 4);
-  if (version < FDT_LAST_COMPATIBLE_VERSION || lastCompatible > FDT_VERSION) {
+  if (version < FDT_VERSION || lastCompatible > FDT_VERSION) {
     throw malformed(`version ${version} (compatible back to ${lastCompatible}) is not understood`, 20);
   }
   if (structureAt % 4 !== 0 || reservationsAt % 8 !== 0) throw malformed("blocks are not aligned", 8);
