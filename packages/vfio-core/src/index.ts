@@ -4,5 +4,8 @@ export * from "./client/device.ts";
 export * from "./client/group.ts";
 export { type CapabilityBytes, capabilityChain } from "./client/info-caps.ts";
 export * from "./client/sysfs.ts";
+export * from "./client/type1.ts";
+export { Type1Calls } from "./client/type1-calls.ts";
+export type { IovaRange, Type1Info } from "./client/type1-info.ts";
 export * from "./error.ts";
 export * from "./uapi.ts";
