@@ -34,6 +34,7 @@ const summary: VmSummary = {
       messages: ["MAP_DMA: ENOMEM"],
     },
   ],
+  devices: [{ name: "disk", slot: 1, problems: ["SET_IRQS: EBUSY"] }],
   interrupts: { epow: 1, disk: 63 },
   exits: { hypercall: 5970, mmio: 310 },
   console: { outputBytes: 1, inputBytes: 0, inputDropped: 0 },
@@ -64,6 +65,10 @@ describe("cli render: summary", () => {
         "  windows   1  0 removed",
         "  ! MAP_DMA: ENOMEM",
         "",
+        "Devices",
+        "  disk in slot 1",
+        "  ! SET_IRQS: EBUSY",
+        "",
         "Interrupts",
         "  disk  63",
         "  epow   1",
@@ -73,11 +78,11 @@ describe("cli render: summary", () => {
 
   it("shows every stage that counts TCE calls, and no section without content", () => {
     const stages = { realMode: { H_PUT_TCE: 5 }, virtualMode: {}, userSpace: { H_PUT_TCE: 1 } };
-    const text = renderSummary({ ...summary, tce: stages, dma: [], interrupts: {} }, styleFor({}, {}));
+    const text = renderSummary({ ...summary, tce: stages, dma: [], devices: [], interrupts: {} }, styleFor({}, {}));
     expect(text).toContain(
       "             real mode  virtual mode  user space\n  H_PUT_TCE          5             0           1",
     );
-    expect(text).not.toMatch(/DMA mapping|Interrupts/);
+    expect(text).not.toMatch(/DMA mapping|Devices|Interrupts/);
   });
 });
 

@@ -2,7 +2,6 @@
 // 0x40..0xff, and the extended one that starts at 0x100 of a PCI Express function.
 // Source: PCI Local Bus 3.0 section 6.7, PCI Express Base 4.0 section 7.6.
 // Space is handed out in order of addition; dword aligned; a caller may insist on an offset.
-import type { ConfigSpace } from "./config-space.ts";
 import { PciError } from "./error.ts";
 import { PCI_CAPABILITY_LIST, PCI_STATUS, PCI_STATUS_CAP_LIST } from "./registers.ts";
 
@@ -12,14 +11,21 @@ const FIRST_EXTENDED = 0x100;
 const MAX_CAPABILITIES = 48;
 const MAX_EXTENDED = 960;
 
+/** What the lists need of a configuration space; `ConfigSpace` is one. */
+export interface CapabilityStore {
+  readonly size: number;
+  read(offset: number, size: 1 | 2 | 4): number;
+  define(offset: number, size: 1 | 2 | 4, definition: { readonly value: number; readonly rw1c?: number }): void;
+}
+
 interface Range {
   readonly from: number;
   readonly to: number;
 }
 
-const used = new WeakMap<ConfigSpace, Range[]>();
+const used = new WeakMap<CapabilityStore, Range[]>();
 
-export function addCapability(config: ConfigSpace, id: number, length: number, at?: number): number {
+export function addCapability(config: CapabilityStore, id: number, length: number, at?: number): number {
   const offset = reserve(config, id, length, at, FIRST_CAPABILITY, 256);
   config.define(offset, 2, { value: id });
   const status = config.read(PCI_STATUS, 2);
@@ -33,7 +39,7 @@ export function addCapability(config: ConfigSpace, id: number, length: number, a
 }
 
 export function addExtendedCapability(
-  config: ConfigSpace,
+  config: CapabilityStore,
   id: number,
   version: number,
   length: number,
@@ -51,18 +57,18 @@ export function addExtendedCapability(
   return offset;
 }
 
-export function findCapability(config: ConfigSpace, id: number): number {
+export function findCapability(config: CapabilityStore, id: number): number {
   for (const at of capabilities(config)) if (config.read(at, 1) === id) return at;
   return 0;
 }
 
-export function findExtendedCapability(config: ConfigSpace, id: number): number {
+export function findExtendedCapability(config: CapabilityStore, id: number): number {
   for (const at of extendedCapabilities(config)) if (config.read(at, 2) === id) return at;
   return 0;
 }
 
 /** Offsets of the classic capabilities in list order. */
-export function* capabilities(config: ConfigSpace): Generator<number> {
+export function* capabilities(config: CapabilityStore): Generator<number> {
   if (!(config.read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST)) return;
   let at = config.read(PCI_CAPABILITY_LIST, 1) & ~3;
   for (let n = 0; at >= FIRST_CAPABILITY && n < MAX_CAPABILITIES; n++) {
@@ -72,7 +78,7 @@ export function* capabilities(config: ConfigSpace): Generator<number> {
 }
 
 /** Offsets of the extended capabilities in list order. */
-export function* extendedCapabilities(config: ConfigSpace): Generator<number> {
+export function* extendedCapabilities(config: CapabilityStore): Generator<number> {
   if (config.size <= FIRST_EXTENDED || config.read(FIRST_EXTENDED, 4) === 0) return;
   let at = FIRST_EXTENDED;
   for (let n = 0; at >= FIRST_EXTENDED && n < MAX_EXTENDED; n++) {
@@ -81,20 +87,20 @@ export function* extendedCapabilities(config: ConfigSpace): Generator<number> {
   }
 }
 
-function lastCapability(config: ConfigSpace): number {
+function lastCapability(config: CapabilityStore): number {
   let last = 0;
   for (const at of capabilities(config)) last = at;
   return last;
 }
 
-function lastExtended(config: ConfigSpace): number {
+function lastExtended(config: CapabilityStore): number {
   let last = 0;
   for (const at of extendedCapabilities(config)) last = at;
   return last;
 }
 
 function reserve(
-  config: ConfigSpace,
+  config: CapabilityStore,
   id: number,
   length: number,
   at: number | undefined,

@@ -20,6 +20,7 @@ export function renderSummary(summary: VmSummary, style: Style): string {
     ["Guest", guest(summary)],
     ["TCE hypercalls", tceCalls(summary)],
     ["DMA mapping", dma(summary)],
+    ["Devices", deviceLines(summary)],
     ["Interrupts", counts(summary.interrupts)],
   ];
   return sections
@@ -74,6 +75,13 @@ function dma({ dma: containers }: VmSummary): string[] {
     lines.push(...each.messages.map((message) => `  ! ${message}`));
   }
   return lines;
+}
+
+function deviceLines({ devices }: VmSummary): string[] {
+  return devices.flatMap(({ name, slot, problems }) => [
+    `  ${name} in slot ${slot}`,
+    ...problems.map((problem) => `  ! ${problem}`),
+  ]);
 }
 
 function counts(record: Readonly<Record<string, number>>): string[] {
