@@ -76,7 +76,7 @@ describe("vfio-core type1 MAP_DMA", () => {
     const { process, container, memory } = type1Host();
     const at = ram(process, 1);
     const view = new DataView(at.bytes.buffer);
-    [32, 3, 0, 0, 0, 0, 4096, 0].forEach((word, i) => view.setUint32(i * 4, word, true));
+    for (const [i, word] of [32, 3, 0, 0, 0, 0, 4096, 0].entries()) view.setUint32(i * 4, word, true);
     view.setBigUint64(8, BigInt(memory.address), true);
     process.mm.mprotect(at.address, 4096, PROT_READ);
     const map = 0x3b71;
