@@ -40,14 +40,14 @@ describe("cli run: a whole run", () => {
         "-host",
         `model:power9,disk=${disk}`,
       ],
-      ...["-device", "vfio,host=0001:01:00.0", "-summary", summary],
+      ...["-device", "vfio,host=0001:01:00.0", "-summary", summary, "-name", "g1"],
     ]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout).toContain("minivmm-bare: PASS\n");
     const after = readFileSync(disk);
     expect(Buffer.compare(after.subarray(BYTES, 2 * BYTES), diskPattern(BYTES, WRITE_PATTERN))).toBe(0);
-    const { machine, instructions, timeline } = JSON.parse(readFileSync(summary, "utf8"));
-    expect(machine).toBe("pseries");
+    const { name, machine, instructions, timeline } = JSON.parse(readFileSync(summary, "utf8"));
+    expect({ name, machine }).toEqual({ name: "g1", machine: "pseries" });
     expect(instructions).toBeGreaterThan(1000);
     expect(timeline.map((mark: { name: string }) => mark.name)).toContain("power off");
   });

@@ -1,6 +1,6 @@
 // Fetching a kernel with a package manager that is a few lines of shell: what is asked of it, what becomes of its
 // answers, and that nothing is left behind when it fails.
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ImageCache } from "../src/image/cache.ts";
@@ -161,6 +161,19 @@ describe("cli image: list and rm", () => {
     });
     expect(await cli(["image", "rm", "debian-ppc64el"], env)).toMatchObject({ status: 1 });
     expect(readdirSync(cache)).toEqual([]);
+  });
+
+  it("clear away what a killed fetch left a day ago, and not what may still be at work", () => {
+    const folder = temporaryFolder();
+    const cache = new ImageCache(folder, {});
+    const [old, young] = [cache.begin(), cache.begin()];
+    utimesSync(old, 0, 0);
+    const next = cache.begin();
+    expect(
+      readdirSync(folder)
+        .map((name) => join(folder, name))
+        .sort(),
+    ).toEqual([young, next].sort());
   });
 
   it("do not take a half-made image for one", () => {

@@ -63,8 +63,9 @@ class RunSession {
         vm.close();
         continue;
       }
-      const { summary } = this.request;
-      if (summary !== undefined) writeSummary(summary, vm.summary(), this.io.stderr, errStyle(this.io));
+      const { summary, name } = this.request;
+      const named = { ...(name === undefined ? {} : { name }), ...vm.summary() };
+      if (summary !== undefined) writeSummary(summary, named, this.io.stderr, errStyle(this.io));
       return exit;
     }
   }

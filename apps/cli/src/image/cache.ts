@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
@@ -37,6 +38,7 @@ export interface CachedImage extends ImageManifest {
 
 const MANIFEST = "image.json";
 const TEMPORARY = ".fetching-";
+const DAY_MS = 86_400_000;
 
 export class ImageCache {
   readonly folder: string;
@@ -76,6 +78,7 @@ export class ImageCache {
   begin(): string {
     return this.guard(() => {
       mkdirSync(this.folder, { recursive: true });
+      this.sweep();
       return mkdtempSync(join(this.folder, TEMPORARY));
     });
   }
@@ -95,6 +98,15 @@ export class ImageCache {
 
   discard(temporary: string): void {
     rmSync(temporary, { recursive: true, force: true });
+  }
+
+  /** Removes what a fetch left that was killed: temporary folders that nobody has touched for a day. */
+  private sweep(): void {
+    for (const name of readdirSync(this.folder).filter((each) => each.startsWith(TEMPORARY))) {
+      const path = join(this.folder, name);
+      const touched = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+      if (Date.now() - touched > DAY_MS) rmSync(path, { recursive: true, force: true });
+    }
   }
 
   private guard<T>(work: () => T): T {

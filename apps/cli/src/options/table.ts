@@ -52,7 +52,7 @@ export const RUN_OPTIONS: OptionTable = [
     repeated: true,
     group: "Machine",
   },
-  { name: "name", value: "NAME", describe: "name of the guest, for the summary", group: "Machine" },
+  { name: "name", value: "NAME", describe: "name of the guest, in the JSON of -summary", group: "Machine" },
   { name: "kernel", value: "FILE", describe: "uncompressed kernel image (vmlinux)", group: "Boot" },
   { name: "initrd", value: "FILE", describe: "initial RAM file system (cpio, also compressed)", group: "Boot" },
   { name: "append", value: "TEXT", describe: "kernel command line", group: "Boot" },
