@@ -34,26 +34,26 @@ export function packageOf(specifier: string): string {
     .join("/");
 }
 
-/** One circle in a graph, as the nodes along it, or null. */
-export function findCircle(graph: ReadonlyMap<string, readonly string[]>): string[] | null {
-  const done = new Set<string>();
-  const trail: string[] = [];
-  const visit = (node: string): string[] | null => {
-    const at = trail.indexOf(node);
-    if (at >= 0) return [...trail.slice(at), node];
-    if (done.has(node)) return null;
-    trail.push(node);
+/** Every circle in a graph: groups of nodes that all reach each other, each sorted; empty where there is none. */
+export function findCircles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
+  const order = new Map<string, number>();
+  const open: string[] = [];
+  const circles: string[][] = [];
+  const visit = (node: string): number => {
+    const number = order.size;
+    order.set(node, number);
+    open.push(node);
+    let low = number;
     for (const next of graph.get(node) ?? []) {
-      const circle = visit(next);
-      if (circle) return circle;
+      if (!order.has(next)) low = Math.min(low, visit(next));
+      else if (open.includes(next)) low = Math.min(low, order.get(next) as number);
     }
-    trail.pop();
-    done.add(node);
-    return null;
+    if (low === number) {
+      const group = open.splice(open.indexOf(node));
+      if (group.length > 1 || graph.get(node)?.includes(node)) circles.push(group.sort());
+    }
+    return low;
   };
-  for (const node of graph.keys()) {
-    const circle = visit(node);
-    if (circle) return circle;
-  }
-  return null;
+  for (const node of graph.keys()) if (!order.has(node)) visit(node);
+  return circles;
 }
