@@ -13,6 +13,8 @@ import {
   PCI_ROM_ADDRESS1,
 } from "./registers.ts";
 
+export type BarWidth = 1 | 2 | 4 | 8;
+
 export const ROM_BAR = 6;
 
 export interface BarDescription {

@@ -1,10 +1,11 @@
 // Bridges with a type 1 header: PCI Express ports, PCIe-to-PCI and conventional bridges. The model holds bus numbers and
 // forwarding windows; raising the secondary bus reset bit resets everything below (PCI-to-PCI Bridge 1.2, section 3.2.5).
 // Device ids are those of QEMU's generic ports, so that tools which print them find a name.
+import type { BarWidth } from "./bar.ts";
 import { addAcs, addAer } from "./caps/extended.ts";
 import { addPcie } from "./caps/pcie.ts";
 import { addPm } from "./caps/pm.ts";
-import { type BarWidth, PciDevice } from "./device.ts";
+import { PciDevice } from "./device.ts";
 import * as regs from "./registers.ts";
 import type { BridgeKind, BridgeOverrides } from "./topology/description.ts";
 

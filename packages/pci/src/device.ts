@@ -2,15 +2,13 @@
 // A model knows registers and nothing else: no host, no VFIO, no machine. `dma` and `irq` are set by who plugs it.
 // Invariants: readBar/writeBar never throw, whatever a guest writes; offsets outside a BAR are refused by the plug
 // or answered with ones. A reset first restores configuration registers, then the model's own state (`onReset`).
-import type { BarDescription } from "./bar.ts";
+import type { BarDescription, BarWidth } from "./bar.ts";
 import { defineBar } from "./bar.ts";
 import type { Msi } from "./caps/msi.ts";
 import type { Msix } from "./caps/msix.ts";
 import { ConfigSpace, type ResetKind } from "./config-space.ts";
 import { type DmaPort, type IrqPort, NO_DMA, NO_IRQ } from "./ports.ts";
 import * as regs from "./registers.ts";
-
-export type BarWidth = 1 | 2 | 4 | 8;
 
 export interface DeviceIdentity {
   vendor: number;

@@ -1,4 +1,5 @@
 // @minivmm/pci: PCI configuration space, topology, IOMMU groups, resets and interrupts; device models are in ./devices.
+export type { BarWidth } from "./bar.ts";
 export {
   type AssignedBar,
   type BarDescription,
@@ -21,18 +22,19 @@ export * from "./config-space.ts";
 export * from "./device.ts";
 export * from "./error.ts";
 export * from "./iommu/acs.ts";
-export * from "./iommu/group.ts";
+export * from "./iommu/binding.ts";
+export type { IommuDomain } from "./iommu/domain.ts";
 export * from "./ports.ts";
 export * from "./registers.ts";
 export * from "./reset/bus-reset.ts";
 export * from "./reset/function-reset.ts";
 export * from "./reset/hardware.ts";
+export type { ResetMethod } from "./reset/method-names.ts";
 export * from "./reset/methods.ts";
 export * from "./reset/power.ts";
 export { noBusReset } from "./reset/quirks.ts";
 export * from "./reset/saved-config.ts";
-export { PciBus } from "./topology/bus.ts";
 export type * from "./topology/description.ts";
-export type * from "./topology/domain.ts";
-export { mayMaster, PciFunction } from "./topology/function.ts";
+export { IommuGroup, mayMaster, PciBus, type PciDomain, PciFunction } from "./topology/graph.ts";
 export { PciTopology, type TopologyOptions } from "./topology/topology.ts";
+export type * from "./topology/windows.ts";

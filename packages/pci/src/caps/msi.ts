@@ -1,7 +1,8 @@
 // The MSI capability (PCI Local Bus 3.0 section 6.8.1): one address, up to 32 consecutive vectors in the low bits of
 // the data, optional 64-bit address and per-vector mask with pending bits.
 // Invariant: a masked vector is remembered in the pending register and sent when its mask is cleared.
-import type { PciDevice } from "../device.ts";
+import type { ConfigSpace } from "../config-space.ts";
+import type { IrqPort } from "../ports.ts";
 import {
   PCI_CAP_ID_MSI,
   PCI_MSI_FLAGS,
@@ -20,16 +21,25 @@ export interface MsiOptions {
   at?: number;
 }
 
+/** What a message capability needs of its function, of which it is a part. */
+export interface MessageCarrier {
+  readonly config: ConfigSpace;
+  readonly irq: IrqPort;
+  readonly busMaster: boolean;
+  /** Messages replace the line: enabling them changes what the line shows. */
+  updateIntx(): void;
+}
+
 export class Msi {
   /** Offset of the capability in configuration space. */
   readonly offset: number;
   readonly vectors: number;
-  readonly #device: PciDevice;
+  readonly #device: MessageCarrier;
   readonly #address64: boolean;
   /** Offset of the mask register, 0 when vectors cannot be masked. */
   readonly #maskAt: number;
 
-  constructor(device: PciDevice, options: MsiOptions = {}) {
+  constructor(device: MessageCarrier & { msi: Msi | null }, options: MsiOptions = {}) {
     const { vectors = 1, address64 = true, maskable = false, at } = options;
     const { config } = device;
     const dataAt = address64 ? 12 : 8;

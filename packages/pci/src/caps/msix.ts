@@ -2,7 +2,7 @@
 // Each table entry is address lo/hi, data and a vector control whose bit 0 masks; entries start masked.
 // Invariants: a vector that is masked (itself or by the function mask) sets its pending bit once and is sent when both
 // masks are clear; the PBA is read-only to software.
-import type { BarWidth, PciDevice } from "../device.ts";
+import type { BarWidth } from "../bar.ts";
 import {
   PCI_CAP_ID_MSIX,
   PCI_MSIX_FLAGS,
@@ -11,6 +11,7 @@ import {
   PCI_MSIX_PBA,
   PCI_MSIX_TABLE,
 } from "../registers.ts";
+import type { MessageCarrier } from "./msi.ts";
 
 export interface MsixOptions {
   /** 1..2048. */
@@ -37,9 +38,9 @@ export class Msix {
   /** The table as software sees it: four dwords a vector. */
   readonly table: Uint32Array;
   readonly #pending: Uint32Array;
-  readonly #device: PciDevice;
+  readonly #device: MessageCarrier;
 
-  constructor(device: PciDevice, options: MsixOptions) {
+  constructor(device: MessageCarrier & { msix: Msix | null }, options: MsixOptions) {
     this.#device = device;
     this.vectors = options.vectors;
     this.bar = options.bar;

@@ -2,8 +2,9 @@
 // Registers below 0x80 are four bytes wide; those from 0x80 on four or eight, and a four-byte write replaces all eight.
 // Differences: a transfer outside the buffer is dropped (QEMU stops the machine), and a reset clears the registers.
 // The factorial finishes at once inside the write, as far as software can tell.
+import type { BarWidth } from "../bar.ts";
 import { Msi } from "../caps/msi.ts";
-import { type BarWidth, PciDevice } from "../device.ts";
+import { PciDevice } from "../device.ts";
 import { type After, realAfter } from "./timer.ts";
 
 export interface EduOptions {

@@ -1,11 +1,11 @@
 // A function described by data alone: ids, capabilities and BARs whose contents are plain memory. It fills the places of
 // a topology that only need to be there: a host bridge, a network card in the same group, a device to be reset.
-import { type BarDescription, ROM_BAR } from "../bar.ts";
+import { type BarDescription, type BarWidth, ROM_BAR } from "../bar.ts";
 import { addAf } from "../caps/af.ts";
 import { Msi } from "../caps/msi.ts";
 import { addPcie } from "../caps/pcie.ts";
 import { addPm } from "../caps/pm.ts";
-import { type BarWidth, type DeviceIdentity, PciDevice } from "../device.ts";
+import { type DeviceIdentity, PciDevice } from "../device.ts";
 
 export interface PassiveOptions extends DeviceIdentity {
   readonly bars?: readonly { index: number; type: BarDescription["type"]; size: number; prefetchable?: boolean }[];

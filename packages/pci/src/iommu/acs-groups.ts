@@ -1,10 +1,9 @@
 // pci_device_group() of drivers/iommu/iommu.c: which functions an IOMMU that tells requester ids apart can isolate.
 // Functions are taken in the order the kernel adds them; the order decides numbers, not the partition.
 import * as regs from "../registers.ts";
-import type { PciBus } from "../topology/bus.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciBus, PciFunction } from "../topology/graph.ts";
+import { IommuGroup } from "../topology/graph.ts";
 import { acsEnabled, acsPathEnabled } from "./acs.ts";
-import { IommuGroup } from "./group.ts";
 
 /** Form groups for all functions; ids count up from 0. */
 export function buildAcsGroups(functions: readonly PciFunction[]): IommuGroup[] {

@@ -1,7 +1,7 @@
 // Access control services as the kernel judges them (pci_acs_enabled, pci_acs_path_enabled): may a function send to its
 // neighbours without passing the IOMMU? Source: drivers/pci/pci.c and the quirk list of drivers/pci/quirks.c.
 import * as regs from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
 
 /** What an isolated path needs: source validation, request and completion redirect, upstream forwarding. */
 export const REQ_ACS_FLAGS = regs.PCI_ACS_SV | regs.PCI_ACS_RR | regs.PCI_ACS_CR | regs.PCI_ACS_UF;

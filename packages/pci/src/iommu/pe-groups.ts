@@ -2,10 +2,8 @@
 // makes everything below it one PE, for its traffic carries one requester id. Under a hypervisor each PHB is one PE.
 // Ports and bridges belong to no group. Source: arch/powerpc/platforms/powernv/pci-ioda.c, pseries/iommu.c.
 import * as regs from "../registers.ts";
-import type { PciBus } from "../topology/bus.ts";
-import type { PciDomain } from "../topology/domain.ts";
-import type { PciFunction } from "../topology/function.ts";
-import { IommuGroup } from "./group.ts";
+import type { PciBus, PciDomain, PciFunction } from "../topology/graph.ts";
+import { IommuGroup } from "../topology/graph.ts";
 
 /** Form groups of every domain; ids count up from 0 in domain and bus order. */
 export function buildPeGroups(domains: readonly PciDomain[], scope: "bus" | "phb"): IommuGroup[] {

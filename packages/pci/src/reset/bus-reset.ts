@@ -3,8 +3,7 @@
 // Order: lock all or nothing, save and disable every function, reset, look whether the first one answers, restore with
 // bridges before their children.
 import { EAGAIN, ENOTTY } from "@minivmm/host";
-import type { PciBus } from "../topology/bus.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciBus, PciFunction } from "../topology/graph.ts";
 import { saveAndDisable } from "./function-reset.ts";
 import { secondaryBusReset } from "./hardware.ts";
 import { noBusReset } from "./quirks.ts";

@@ -11,9 +11,10 @@ import {
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL_BCR_FLR,
 } from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
 import { secondaryBusReset } from "./hardware.ts";
-import { canReset, type ResetMethod } from "./methods.ts";
+import type { ResetMethod } from "./method-names.ts";
+import { canReset } from "./methods.ts";
 import { setPowerState } from "./power.ts";
 import { restoreConfig, type SavedConfig, saveConfig } from "./saved-config.ts";
 

@@ -2,8 +2,7 @@
 // its software-visible state goes back to power-on values. Function resets are triggered by register writes inside the
 // capabilities (caps/pcie.ts, af.ts, pm.ts); a secondary bus reset by the bridge control register.
 import { PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET } from "../registers.ts";
-import type { PciBus } from "../topology/bus.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciBus, PciFunction } from "../topology/graph.ts";
 
 /** Reset every function on a bus and below it; bridges lose their bus numbers and windows like everything else. */
 export function resetSubordinates(bus: PciBus): void {

@@ -4,10 +4,9 @@ import { EINVAL } from "@minivmm/host";
 import { hasAfFlr } from "../caps/af.ts";
 import { hasFlr } from "../caps/pcie.ts";
 import { PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET } from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
+import type { ResetMethod } from "./method-names.ts";
 import { noBusReset, noFlr, noPmReset } from "./quirks.ts";
-
-export type ResetMethod = "flr" | "af_flr" | "pm" | "bus";
 
 const ORDER: readonly ResetMethod[] = ["flr", "af_flr", "pm", "bus"];
 

@@ -2,7 +2,7 @@
 // when the function lost them on its way out of D3hot.
 import { writeBarAddress } from "../bar.ts";
 import { PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK } from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
 
 /** Put a function into D0 (0) .. D3hot (3). Without the capability, or when it does not answer, nothing happens. */
 export function setPowerState(fn: PciFunction, state: 0 | 1 | 2 | 3): void {

@@ -1,6 +1,6 @@
 // Functions whose resets are known not to work, by vendor and device (drivers/pci/quirks.c, Linux 6.12).
 import { PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_VENDOR_ID } from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
 
 const NO_BUS_RESET = new Map<number, readonly number[]>([
   [0x168c, [0x0030, 0x0032, 0x0033, 0x0034, 0x003c, 0x003e]],

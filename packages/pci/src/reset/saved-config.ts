@@ -3,7 +3,7 @@
 // the BARs it enables, then message interrupts, then access control.
 import { findCapability, findExtendedCapability } from "../capability-list.ts";
 import * as regs from "../registers.ts";
-import type { PciFunction } from "../topology/function.ts";
+import type { PciFunction } from "../topology/graph.ts";
 
 export interface SavedConfig {
   readonly bytes: Uint8Array;

@@ -2,7 +2,7 @@
 // (PCI-to-PCI Bridge 1.2, sections 3.2.5.6 to 3.2.5.10).
 import type { ConfigSpace } from "../config-space.ts";
 import * as regs from "../registers.ts";
-import type { Space } from "./firmware.ts";
+import type { Space } from "./windows.ts";
 
 /** Open `size` bytes at bus address `base`; size 0 closes the window. */
 export function programWindow(config: ConfigSpace, space: Space, base: number, size: number): void {

@@ -9,7 +9,6 @@ import { descriptionError, PciError } from "../error.ts";
 import * as regs from "../registers.ts";
 import { resetSubordinates } from "../reset/hardware.ts";
 import { probeResetMethods } from "../reset/methods.ts";
-import { PciBus } from "./bus.ts";
 import type {
   BarPlacement,
   DeviceFactories,
@@ -17,8 +16,8 @@ import type {
   FunctionDescription,
   TopologyDescription,
 } from "./description.ts";
-import type { PciDomain } from "./domain.ts";
-import { PciFunction } from "./function.ts";
+import type { PciDomain } from "./graph.ts";
+import { PciBus, PciFunction } from "./graph.ts";
 
 export type Placements = ReadonlyMap<PciFunction, Readonly<Record<string, BarPlacement>>>;
 

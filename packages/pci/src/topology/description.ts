@@ -2,7 +2,7 @@
 // and BAR addresses are found by the modelled firmware unless the description insists.
 
 import type { PciDevice } from "../device.ts";
-import type { AddressWindow } from "./domain.ts";
+import type { AddressWindow } from "./windows.ts";
 
 export interface TopologyDescription {
   readonly domains: readonly DomainDescription[];

@@ -7,12 +7,10 @@ import { descriptionError, PciError } from "../error.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../registers.ts";
 import { programWindow } from "./bridge-window.ts";
 import type { Placements } from "./build.ts";
-import type { PciBus } from "./bus.ts";
 import type { BarPlacement } from "./description.ts";
-import type { AddressWindow, PciDomain } from "./domain.ts";
-import type { PciFunction } from "./function.ts";
+import type { PciBus, PciDomain, PciFunction } from "./graph.ts";
+import type { AddressWindow, Space } from "./windows.ts";
 
-export type Space = "memory32" | "memory64" | "io";
 const SPACES: readonly Space[] = ["memory32", "memory64", "io"];
 const MIB = 0x10_0000;
 const OWN_PAGE = 0x1_0000;

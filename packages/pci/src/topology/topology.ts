@@ -3,14 +3,12 @@
 import { formatBdf, parseBdf } from "../bdf.ts";
 import { PciError } from "../error.ts";
 import { buildAcsGroups } from "../iommu/acs-groups.ts";
-import { bindDriver, type IommuGroup } from "../iommu/group.ts";
+import { bindDriver } from "../iommu/binding.ts";
 import { buildPeGroups } from "../iommu/pe-groups.ts";
 import { enumerate } from "./build.ts";
-import type { PciBus } from "./bus.ts";
 import type { DeviceFactories, TopologyDescription } from "./description.ts";
-import type { PciDomain } from "./domain.ts";
 import { assignAddresses } from "./firmware.ts";
-import type { PciFunction } from "./function.ts";
+import type { IommuGroup, PciBus, PciDomain, PciFunction } from "./graph.ts";
 
 export interface TopologyOptions {
   /** Makers of the device models that the description names. */

@@ -1,6 +1,6 @@
 // The admin command set (NVM Express 1.4 section 5). Optional commands that this controller lacks (namespace management,
 // firmware, format, security, directives, doorbell buffers) are invalid opcodes.
-import type { NvmeController } from "./controller.ts";
+import type { CommandContext } from "./context.ts";
 import { IDENTIFY_SIZE, identify } from "./identify.ts";
 import { getLogPage } from "./log-pages.ts";
 import {
@@ -23,7 +23,7 @@ const GET_FEATURES = 0x0a;
 const ASYNC_EVENT = 0x0c;
 
 /** Execute one admin command. Returns a status; the result dword goes to `controller.result`. */
-export function adminCommand(controller: NvmeController, sqe: Uint32Array): number {
+export function adminCommand(controller: CommandContext, sqe: Uint32Array): number {
   switch (sqe[0]! & 0xff) {
     case DELETE_SQ:
       return deleteSubmissionQueue(controller, sqe);
@@ -50,7 +50,7 @@ export function adminCommand(controller: NvmeController, sqe: Uint32Array): numb
   }
 }
 
-function identifyCommand(controller: NvmeController, sqe: Uint32Array): number {
+function identifyCommand(controller: CommandContext, sqe: Uint32Array): number {
   const { transfer, device, settings } = controller;
   const mapped = transfer.map(device.dma, sqe, IDENTIFY_SIZE, controller.pageSize);
   if (mapped !== status.SUCCESS) return mapped;
@@ -60,7 +60,7 @@ function identifyCommand(controller: NvmeController, sqe: Uint32Array): number {
 }
 
 /** Commands complete as soon as they are fetched, so only an event request can still be outstanding. */
-function abort(controller: NvmeController, cdw10: number): number {
+function abort(controller: CommandContext, cdw10: number): number {
   const aborted = (cdw10 & 0xffff) === 0 && controller.events.abort(cdw10 >>> 16);
   controller.result = aborted ? 0 : 1;
   return status.SUCCESS;

@@ -3,14 +3,13 @@
 // Invariants: commands complete inside the doorbell write that announced them; a doorbell rung by code that runs during
 // that write only extends the loop, so a flood costs no stack; a command is fetched only when its completion has room;
 // queue memory that the IOMMU refuses makes the controller fatal (CSTS.CFS), as section 9.5 asks.
-import type { DmaPort } from "../../ports.ts";
 import type { Disk } from "../disk.ts";
 import { adminCommand } from "./admin.ts";
+import type { CommandContext, NvmeFunction } from "./context.ts";
 import { AsyncEvents } from "./events.ts";
 import { Features } from "./features.ts";
-import { type InterruptSink, NvmeInterrupts } from "./interrupts.ts";
+import { NvmeInterrupts } from "./interrupts.ts";
 import { ioCommand } from "./io.ts";
-import { Statistics } from "./log-pages.ts";
 import { PrpTransfer } from "./prp.ts";
 import {
   type CompletionQueue,
@@ -23,14 +22,8 @@ import {
 } from "./queues.ts";
 import { ccArbitration, ccCommandSet, ccPageShift, MPS_MAX } from "./registers.ts";
 import type { NvmeSettings } from "./settings.ts";
+import { Statistics } from "./statistics.ts";
 import { INVALID_FIELD, NO_COMPLETION, SUCCESS } from "./status.ts";
-
-/** The controller's view of its PCI function. */
-export interface NvmeFunction extends InterruptSink {
-  readonly dma: DmaPort;
-  /** Vectors that queues may name now. */
-  readonly usableVectors: number;
-}
 
 export interface AdminQueues {
   readonly aqa: number;
@@ -43,7 +36,7 @@ export interface AdminQueues {
 /** FUSE and PSDT: fused commands and scatter-gather lists do not exist here. */
 const UNSUPPORTED_FLAGS = 0xc300;
 
-export class NvmeController {
+export class NvmeController implements CommandContext {
   readonly device: NvmeFunction;
   readonly settings: NvmeSettings;
   readonly disk: Disk;

@@ -2,11 +2,12 @@
 // BAR 0 is 16 KiB: registers, doorbells from 0x1000, MSI-X table at 0x2000, pending bits at 0x3000.
 // Source: NVM Express 1.4 sections 2 and 3. Registers are dwords; an 8-byte access is two of them, narrower reads get
 // their part, narrower writes are ignored.
+import type { BarWidth } from "../../bar.ts";
 import { Msi } from "../../caps/msi.ts";
 import { Msix } from "../../caps/msix.ts";
 import { addPcie } from "../../caps/pcie.ts";
 import { addPm } from "../../caps/pm.ts";
-import { type BarWidth, PciDevice } from "../../device.ts";
+import { PciDevice } from "../../device.ts";
 import { PCI_CLASS_STORAGE_EXPRESS } from "../../registers.ts";
 import { NvmeController } from "./controller.ts";
 import { ERROR_INVALID_DOORBELL_REGISTER, ERROR_INVALID_DOORBELL_VALUE, EVENT_ERROR } from "./events.ts";

@@ -1,6 +1,6 @@
 // Get Features and Set Features (NVM Express 1.4 section 5.21). None can be saved; the defaults come back with a reset.
-import type { NvmeController } from "./controller.ts";
-import { EVENT_SMART, SMART_TEMPERATURE } from "./events.ts";
+import { type AsyncEvents, EVENT_SMART, SMART_TEMPERATURE } from "./events.ts";
+import type { NvmeSettings } from "./settings.ts";
 import { COMMAND_SEQUENCE_ERROR, FEATURE_NOT_SAVEABLE, INVALID_FIELD, SUCCESS } from "./status.ts";
 
 const ARBITRATION = 0x01;
@@ -37,6 +37,15 @@ const DEFAULTS = new Map<number, number>([
   [VOLATILE_WRITE_CACHE, 1],
 ]);
 
+/** What a feature command needs of its controller. */
+export interface FeatureHost {
+  readonly settings: NvmeSettings;
+  readonly events: AsyncEvents;
+  readonly hasIoQueues: boolean;
+  /** Dword 0 of the completion. */
+  result: number;
+}
+
 export class Features {
   readonly #values = new Map(DEFAULTS);
   readonly #coalescingOff: Uint8Array;
@@ -65,7 +74,7 @@ export class Features {
   }
 
   /** Set Features: dwords 10 and 11. */
-  set(controller: NvmeController, cdw10: number, value: number): number {
+  set(controller: FeatureHost, cdw10: number, value: number): number {
     const id = cdw10 & 0xff;
     if (cdw10 >>> 31) return FEATURE_NOT_SAVEABLE;
     switch (id) {
@@ -88,7 +97,7 @@ export class Features {
   }
 
   /** Get Features: the value goes to the controller's result. */
-  get(controller: NvmeController, cdw10: number, cdw11: number): number {
+  get(controller: FeatureHost, cdw10: number, cdw11: number): number {
     const id = cdw10 & 0xff;
     const select = (cdw10 >> 8) & 7;
     const known = KEPT.has(id) || [NUMBER_OF_QUEUES, TEMPERATURE_THRESHOLD, INTERRUPT_VECTOR].includes(id);
@@ -100,7 +109,7 @@ export class Features {
     return this.#read(controller, id, cdw11, select === 0);
   }
 
-  #read(controller: NvmeController, id: number, cdw11: number, current: boolean): number {
+  #read(controller: FeatureHost, id: number, cdw11: number, current: boolean): number {
     switch (id) {
       case NUMBER_OF_QUEUES: {
         const last = controller.settings.queues - 1;
@@ -127,7 +136,7 @@ export class Features {
     }
   }
 
-  #setTemperature(controller: NvmeController, value: number): number {
+  #setTemperature(controller: FeatureHost, value: number): number {
     const sensor = (value >> 16) & 0xf;
     const type = (value >> 20) & 3;
     // Sensor 0 is the composite temperature, 0xf means all of them.
@@ -141,7 +150,7 @@ export class Features {
 }
 
 /** Grant what is asked, at most what there is; 0-based, completion queues in the upper half. */
-function setQueueCount(controller: NvmeController, value: number): number {
+function setQueueCount(controller: FeatureHost, value: number): number {
   const submissions = value & 0xffff;
   const completions = value >>> 16;
   if (submissions === 0xffff || completions === 0xffff) return INVALID_FIELD;

@@ -2,8 +2,8 @@
 // identification descriptors. There is one namespace; every other structure is an invalid field, as Linux expects.
 import { ASYNC_EVENT_SLOTS } from "./events.ts";
 import { CRITICAL_TEMPERATURE, WARNING_TEMPERATURE } from "./features.ts";
-import { ERROR_LOG_ENTRIES } from "./log-pages.ts";
 import type { NvmeSettings } from "./settings.ts";
+import { ERROR_LOG_ENTRIES } from "./statistics.ts";
 import { INVALID_FIELD, INVALID_NAMESPACE, SUCCESS } from "./status.ts";
 
 export const IDENTIFY_SIZE = 4096;

@@ -1,7 +1,7 @@
 // The NVM command set (NVM Express 1.4 section 6): flush, read, write, write zeroes and dataset management.
 // Data passes through the controller's buffer; nothing here allocates on the read and write paths.
 // Invariant: a disk access lies inside the namespace, because the block range is checked first.
-import type { NvmeController } from "./controller.ts";
+import type { CommandContext } from "./context.ts";
 import { NAMESPACE_COUNT } from "./identify.ts";
 import * as status from "./status.ts";
 
@@ -16,7 +16,7 @@ const DSM_DEALLOCATE = 4;
 const DSM_RANGE = 16;
 
 /** Execute one I/O command. Returns a status. */
-export function ioCommand(controller: NvmeController, sqe: Uint32Array): number {
+export function ioCommand(controller: CommandContext, sqe: Uint32Array): number {
   const opcode = sqe[0]! & 0xff;
   const nsid = sqe[1]!;
   const broadcast = opcode === FLUSH && nsid === BROADCAST;
@@ -41,7 +41,7 @@ export function ioCommand(controller: NvmeController, sqe: Uint32Array): number 
 const startBlock = (sqe: Uint32Array): number => sqe[11]! * 0x1_0000_0000 + sqe[10]!;
 const blockCount = (sqe: Uint32Array): number => (sqe[12]! & 0xffff) + 1;
 
-function read(controller: NvmeController, sqe: Uint32Array): number {
+function read(controller: CommandContext, sqe: Uint32Array): number {
   const { settings, transfer, disk, device, statistics } = controller;
   const start = startBlock(sqe);
   const blocks = blockCount(sqe);
@@ -57,7 +57,7 @@ function read(controller: NvmeController, sqe: Uint32Array): number {
   return status.SUCCESS;
 }
 
-function write(controller: NvmeController, sqe: Uint32Array): number {
+function write(controller: CommandContext, sqe: Uint32Array): number {
   const { settings, transfer, disk, device, statistics } = controller;
   const start = startBlock(sqe);
   const blocks = blockCount(sqe);
@@ -75,12 +75,12 @@ function write(controller: NvmeController, sqe: Uint32Array): number {
 }
 
 /** Without the volatile cache, or with FUA, a write is complete only when it is durable. */
-function writeThrough(controller: NvmeController, sqe: Uint32Array): number {
+function writeThrough(controller: CommandContext, sqe: Uint32Array): number {
   if (controller.features.writeCache && !(sqe[12]! & FORCE_UNIT_ACCESS)) return status.SUCCESS;
   return controller.disk.flush() < 0 ? status.WRITE_FAULT : status.SUCCESS;
 }
 
-function writeZeroes(controller: NvmeController, sqe: Uint32Array): number {
+function writeZeroes(controller: CommandContext, sqe: Uint32Array): number {
   const { settings, transfer, disk } = controller;
   const start = startBlock(sqe);
   const blocks = blockCount(sqe);
@@ -96,7 +96,7 @@ function writeZeroes(controller: NvmeController, sqe: Uint32Array): number {
 }
 
 /** Deallocate is a hint: every range is checked, and disks that can drop contents do. */
-function datasetManagement(controller: NvmeController, sqe: Uint32Array): number {
+function datasetManagement(controller: CommandContext, sqe: Uint32Array): number {
   const { settings, transfer, disk, device } = controller;
   const ranges = (sqe[10]! & 0xff) + 1;
   const mapped = transfer.map(device.dma, sqe, ranges * DSM_RANGE, controller.pageSize);

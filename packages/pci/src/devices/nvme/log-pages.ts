@@ -1,12 +1,12 @@
 // Get Log Page (NVM Express 1.4 section 5.14): error information, SMART, firmware slot, commands supported and effects.
 // Reads may start at an offset; a read beyond the end of a page gets what there is, and the rest of the host's buffer
 // stays as it was.
-import type { NvmeController } from "./controller.ts";
+import type { CommandContext } from "./context.ts";
 import { EVENT_ERROR, EVENT_SMART } from "./events.ts";
 import { TEMPERATURE } from "./features.ts";
+import { ERROR_LOG_ENTRIES, type ErrorEntry } from "./statistics.ts";
 import { DATA_TRANSFER_ERROR, INVALID_FIELD, INVALID_LOG_PAGE, SUCCESS } from "./status.ts";
 
-export const ERROR_LOG_ENTRIES = 4;
 const ERROR_ENTRY = 64;
 const LOG_ERROR = 1;
 const LOG_SMART = 2;
@@ -26,38 +26,8 @@ const CSUPP = 1;
 const LBCC = 2;
 const CHANGES_BLOCKS = new Set([0x01, 0x08, 0x09]);
 
-interface ErrorEntry {
-  readonly number: number;
-  readonly sqid: number;
-  readonly cid: number;
-  readonly status: number;
-  readonly lba: number;
-  readonly nsid: number;
-}
-
-/** Counters and the error list behind the pages. */
-export class Statistics {
-  bytesRead = 0;
-  bytesWritten = 0;
-  readCommands = 0;
-  writeCommands = 0;
-  errors = 0;
-  readonly #recent: ErrorEntry[] = [];
-
-  /** Note a failed command, newest first. */
-  failed(sqid: number, cid: number, status: number, lba: number, nsid: number): void {
-    this.errors++;
-    this.#recent.unshift({ number: this.errors, sqid, cid, status, lba, nsid });
-    if (this.#recent.length > ERROR_LOG_ENTRIES) this.#recent.pop();
-  }
-
-  get recent(): readonly ErrorEntry[] {
-    return this.#recent;
-  }
-}
-
 /** Get Log Page. The dwords are those of the command. */
-export function getLogPage(controller: NvmeController, sqe: Uint32Array): number {
+export function getLogPage(controller: CommandContext, sqe: Uint32Array): number {
   const cdw10 = sqe[10]!;
   const id = cdw10 & 0xff;
   const size = SIZES.get(id);
@@ -82,7 +52,7 @@ export function getLogPage(controller: NvmeController, sqe: Uint32Array): number
   return SUCCESS;
 }
 
-function fill(controller: NvmeController, id: number, page: Uint8Array): void {
+function fill(controller: CommandContext, id: number, page: Uint8Array): void {
   const view = new DataView(page.buffer);
   switch (id) {
     case LOG_ERROR:
@@ -115,7 +85,7 @@ function fillError(view: DataView, at: number, entry: ErrorEntry): void {
   view.setUint32(at + 24, entry.nsid, true);
 }
 
-function fillSmart(controller: NvmeController, page: Uint8Array, view: DataView): void {
+function fillSmart(controller: CommandContext, page: Uint8Array, view: DataView): void {
   const { statistics, features } = controller;
   page[0] = features.temperatureAlarm ? 2 : 0;
   view.setUint16(1, TEMPERATURE, true);

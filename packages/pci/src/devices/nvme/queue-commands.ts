@@ -1,6 +1,6 @@
 // Creating and deleting I/O queues (NVM Express 1.4 sections 5.3 to 5.6): every parameter is the host's, so every one is
 // checked. Queue memory itself is not touched here; it is refused when first used.
-import type { NvmeController } from "./controller.ts";
+import type { CommandContext } from "./context.ts";
 import { completionQueue, submissionQueue } from "./queues.ts";
 import { ccCompletionEntry, ccSubmissionEntry, MQES } from "./registers.ts";
 import * as status from "./status.ts";
@@ -10,7 +10,7 @@ const INTERRUPTS_ENABLED = 2;
 const SQE_SHIFT = 6;
 const CQE_SHIFT = 4;
 
-export function createCompletionQueue(controller: NvmeController, sqe: Uint32Array): number {
+export function createCompletionQueue(controller: CommandContext, sqe: Uint32Array): number {
   const id = sqe[10]! & 0xffff;
   const last = sqe[10]! >>> 16;
   const flags = sqe[11]! & 0xffff;
@@ -25,7 +25,7 @@ export function createCompletionQueue(controller: NvmeController, sqe: Uint32Arr
   return status.SUCCESS;
 }
 
-export function createSubmissionQueue(controller: NvmeController, sqe: Uint32Array): number {
+export function createSubmissionQueue(controller: CommandContext, sqe: Uint32Array): number {
   const id = sqe[10]! & 0xffff;
   const last = sqe[10]! >>> 16;
   const cqid = sqe[11]! >>> 16;
@@ -39,7 +39,7 @@ export function createSubmissionQueue(controller: NvmeController, sqe: Uint32Arr
   return status.SUCCESS;
 }
 
-export function deleteSubmissionQueue(controller: NvmeController, sqe: Uint32Array): number {
+export function deleteSubmissionQueue(controller: CommandContext, sqe: Uint32Array): number {
   const id = sqe[10]! & 0xffff;
   const queue = id === 0 ? null : controller.submissionQueues[id];
   if (!queue) return status.INVALID_QUEUE_ID;
@@ -48,7 +48,7 @@ export function deleteSubmissionQueue(controller: NvmeController, sqe: Uint32Arr
   return status.SUCCESS;
 }
 
-export function deleteCompletionQueue(controller: NvmeController, sqe: Uint32Array): number {
+export function deleteCompletionQueue(controller: CommandContext, sqe: Uint32Array): number {
   const id = sqe[10]! & 0xffff;
   const queue = id === 0 ? null : controller.completionQueues[id];
   if (!queue) return status.INVALID_QUEUE_ID;
@@ -59,7 +59,7 @@ export function deleteCompletionQueue(controller: NvmeController, sqe: Uint32Arr
 }
 
 /** What both kinds share: size, contiguity, entry size and alignment of the base. */
-function checkRing(controller: NvmeController, sqe: Uint32Array, last: number, entrySizeSet: boolean): number {
+function checkRing(controller: CommandContext, sqe: Uint32Array, last: number, entrySizeSet: boolean): number {
   if (last === 0 || last > MQES || !entrySizeSet) return status.INVALID_QUEUE_SIZE;
   if (!(sqe[11]! & PHYSICALLY_CONTIGUOUS)) return status.INVALID_FIELD;
   return sqe[6]! & (controller.pageSize - 1) ? status.INVALID_PRP_OFFSET : status.SUCCESS;

@@ -1,5 +1,4 @@
-// A PCI domain: one host bridge (PHB) with its root bus and the address windows it forwards.
-import type { PciBus } from "./bus.ts";
+// The address windows that a host bridge forwards to its buses.
 
 export interface AddressWindow {
   /** Host physical (CPU) base address. */
@@ -17,10 +16,5 @@ export interface AddressWindows {
   readonly io: AddressWindow;
 }
 
-export interface PciDomain {
-  readonly number: number;
-  readonly windows: AddressWindows;
-  /** Smallest alignment of a memory BAR: the host's page size keeps two BARs from sharing a page. */
-  readonly barAlignment: number;
-  readonly root: PciBus;
-}
+/** The kinds of address space a BAR can be in. */
+export type Space = keyof AddressWindows;

@@ -1,14 +1,19 @@
-// One PCI function in its place on the bus: what the host's kernel calls pci_dev. It joins the device model with an
-// address, assigned BARs, the driver bound to it and its IOMMU group, and it is the plug: DMA of the model goes through
-// COMMAND.BusMaster to the group's domain, bus accesses to BARs go through COMMAND.Memory/IO and the power state.
-// Invariant: `device.dma` is this function's port from construction on; a machine may put its own ports there instead.
-import { type AssignedBar, ROM_BAR } from "../bar.ts";
+// The graph of a host's PCI hardware: domains, buses, functions and IOMMU groups, which all refer to one another.
+// A function is what the kernel calls pci_dev: it joins the device model with an address, assigned BARs, the bound driver
+// and its group, and it is the plug: DMA of the model goes through COMMAND.BusMaster to the group's domain, bus accesses
+// to BARs through COMMAND.Memory/IO and the power state. Sources: drivers/pci/probe.c, drivers/iommu/iommu.c.
+// Invariants: `device.dma` is the function's port from construction on (a machine may put its own there); buses keep
+// enumeration order, which hot reset and group building walk; a group's DMA belongs either to kernel drivers or to one
+// user-space owner, never to both.
+import { EINVAL, EPERM } from "@minivmm/host";
+import { type AssignedBar, type BarWidth, ROM_BAR } from "../bar.ts";
 import { type Bdf, devfnOf, formatBdf, requesterIdOf } from "../bdf.ts";
 import { pcieType } from "../caps/pcie.ts";
 import { powerState } from "../caps/pm.ts";
 import type { AccessSize, ConfigSpace } from "../config-space.ts";
-import type { BarWidth, PciDevice } from "../device.ts";
-import type { IommuGroup } from "../iommu/group.ts";
+import type { PciDevice } from "../device.ts";
+import type { IommuDomain } from "../iommu/domain.ts";
+import { isDriverManaged } from "../iommu/managed-drivers.ts";
 import type { DmaPort } from "../ports.ts";
 import {
   PCI_COMMAND_IO,
@@ -18,8 +23,96 @@ import {
   PCI_ROM_ADDRESS,
   PCI_ROM_ADDRESS_ENABLE,
 } from "../registers.ts";
-import type { ResetMethod } from "../reset/methods.ts";
-import type { PciBus } from "./bus.ts";
+import type { ResetMethod } from "../reset/method-names.ts";
+import type { AddressWindows } from "./windows.ts";
+
+export interface PciDomain {
+  readonly number: number;
+  readonly windows: AddressWindows;
+  /** Smallest alignment of a memory BAR: the host's page size keeps two BARs from sharing a page. */
+  readonly barAlignment: number;
+  readonly root: PciBus;
+}
+
+/** A bus: its number, the bridge it hangs from (none for a root bus) and its functions in enumeration order. */
+export class PciBus {
+  readonly domain: PciDomain;
+  readonly number: number;
+  /** The bridge above, null for the root bus of a domain. */
+  readonly bridge: PciFunction | null;
+  readonly functions: PciFunction[] = [];
+  /** Highest bus number below, this one included. */
+  subordinate: number;
+
+  constructor(domain: PciDomain, number: number, bridge: PciFunction | null) {
+    this.domain = domain;
+    this.number = number;
+    this.bridge = bridge;
+    this.subordinate = number;
+  }
+
+  get isRoot(): boolean {
+    return this.bridge === null;
+  }
+
+  get parent(): PciBus | null {
+    return this.bridge?.bus ?? null;
+  }
+
+  /** Every function on this bus and below, a bridge before what it leads to (pci_walk_bus order). */
+  *walk(): Generator<PciFunction> {
+    for (const fn of this.functions) {
+      yield fn;
+      if (fn.secondary) yield* fn.secondary.walk();
+    }
+  }
+}
+
+/** Functions that an IOMMU cannot tell apart, the domain their DMA goes through, and who owns that DMA. */
+export class IommuGroup {
+  readonly id: number;
+  readonly functions: PciFunction[] = [];
+  /** Null: DMA of the whole group is refused. */
+  domain: IommuDomain | null = null;
+  /** EEH: the partitionable endpoint is isolated after an error; DMA is refused until it is reset. */
+  peFrozen = false;
+  /** Name that the platform gives the group (`/sys/kernel/iommu_groups/N/name`), null on hosts that give none. */
+  readonly name: string | null;
+  #owner: object | null = null;
+
+  constructor(id: number, name: string | null = null) {
+    this.id = id;
+    this.name = name;
+  }
+
+  get owner(): object | null {
+    return this.#owner;
+  }
+
+  /** Members whose driver uses the kernel's DMA API; while there is one, user space cannot have the group. */
+  kernelOwned(): PciFunction[] {
+    return this.functions.filter((fn) => fn.driver !== null && !isDriverManaged(fn.driver));
+  }
+
+  /** May a VFIO user have this group now (no kernel-owned member)? */
+  get viable(): boolean {
+    return this.kernelOwned().length === 0;
+  }
+
+  /** Take the group's DMA for user space. 0, -EINVAL without an owner, -EPERM when it is taken or not viable. */
+  claimDmaOwner(owner: object | null): number {
+    if (owner === null) return -EINVAL;
+    if (this.#owner !== null || !this.viable) return -EPERM;
+    this.#owner = owner;
+    return 0;
+  }
+
+  /** Give the group's DMA back. The domain is dropped: nothing is mapped for nobody. */
+  releaseDmaOwner(): void {
+    this.#owner = null;
+    this.domain = null;
+  }
+}
 
 const D3HOT = 3;
 

@@ -1,0 +1,7 @@
+// Drivers that declare driver_managed_dma: they leave a group available to user space (drivers/iommu/iommu.c).
+
+const DRIVER_MANAGED_DMA = new Set(["vfio-pci", "pci-stub", "pcieport"]);
+
+export function isDriverManaged(driver: string | null): boolean {
+  return driver !== null && (DRIVER_MANAGED_DMA.has(driver) || driver.endsWith("-vfio-pci"));
+}
