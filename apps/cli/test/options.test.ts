@@ -159,6 +159,7 @@ describe("cli options: run", () => {
     [["-accel", "hax"], /unknown accelerator "hax"/, /tcg/],
     [["-device", "vfoi,host=01:00.0"], /unknown device "vfoi"/, /-device vfio/],
     [["-device", "toString"], /unknown device "toString"/, /known/],
+    [["-device", "vfio,hots=0001:01:00.0"], /unknown property "hots"/, /did you mean host=/],
     [["-device", "vfio"], /host is missing/, /host=0001:01:00.0/],
     [["-device", "vfio,host=1:2:3"], /host=1:2:3 is not a PCI address/, /domain/],
     [["-device", "vfio,host=01:00.0,rombar=0"], /unknown property "rombar"/, /known|mean/],

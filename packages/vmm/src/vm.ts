@@ -32,6 +32,8 @@ export interface Vm extends Disposable {
   run(): Promise<VmExit>;
   /** Ends run() with reason "stopped". */
   stop(): void;
+  /** Notes a moment in the timeline, once for each name: what the caller reads off the console, for example. */
+  mark(name: string): void;
   summary(): VmSummary;
   /** Gives everything back to the host. */
   close(): void;
@@ -188,6 +190,10 @@ class PseriesVm implements Vm {
     return end.reason === "halt"
       ? { status, reason: end.reason, message: end.message }
       : { status, reason: end.reason };
+  }
+
+  mark(name: string): void {
+    this.timeline.mark(name);
   }
 
   stop(): void {

@@ -40,8 +40,10 @@ export async function demo(request: DemoRequest, io: CliIo): Promise<number> {
 
   const disk = demoDisk();
   using opened = openHost({ kind: "model", spec: { name: HOST } }, { disk });
-  const console = new GutterConsole(io.stdout, style);
   let vm: Vm | undefined;
+  const console = new GutterConsole(io.stdout, style, (line) => {
+    if (line === guest.initLine) vm?.mark("init started");
+  });
   const signals = watchSignals(() => vm?.stop());
   try {
     const started = performance.now();

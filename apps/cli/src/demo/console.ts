@@ -11,8 +11,12 @@ export class GutterConsole implements ConsoleBackend {
   private readonly seen: string[] = [];
   private rest = "";
 
-  constructor(stream: OutputStream, style: Style) {
+  private readonly onLine: (line: string) => void;
+
+  /** `onLine` hears every complete line as it comes. */
+  constructor(stream: OutputStream, style: Style, onLine: (line: string) => void = () => undefined) {
     this.stream = stream;
+    this.onLine = onLine;
     this.gutter = `  ${style.dim("│")} `;
   }
 
@@ -37,6 +41,7 @@ export class GutterConsole implements ConsoleBackend {
     // The guest must not move the user's cursor.
     const text = [...line].filter((character) => character >= " " || character === "\t").join("");
     this.seen.push(text);
+    this.onLine(text);
     this.stream.write(`${this.gutter}${text}\n`.replace(/ +\n$/, "\n"));
   }
 }

@@ -12,6 +12,8 @@ export interface DemoGuest {
   readonly kernel: { readonly path: string } | { readonly bytes: Uint8Array };
   readonly initrd?: Uint8Array;
   readonly append: string;
+  /** What the console says when the guest's own program begins. */
+  readonly initLine: string;
   /** What the guest says when every check of its own has succeeded. */
   readonly passLine: string;
 }
@@ -37,6 +39,7 @@ export async function linuxGuest(image: CachedImage): Promise<DemoGuest> {
     ]),
     // Self-tests of ciphers are a third of a software CPU's boot and tell nothing here.
     append: "console=hvc0 panic=-1 cryptomgr.notests",
+    initLine: "minivmm-init: started",
     passLine: "minivmm-init: PASS",
   };
 }
@@ -46,6 +49,7 @@ export function builtinGuest(): DemoGuest {
     title: "the built-in guest program",
     kernel: { bytes: bareDiskProgram({ bytes: TRANSFER_BYTES }) },
     append: "",
+    initLine: "minivmm-bare: started",
     passLine: "minivmm-bare: PASS",
   };
 }

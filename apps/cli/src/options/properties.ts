@@ -2,7 +2,7 @@
 // written twice, a key alone means "on". A reader takes what it knows, by type; whatever is left over was not known.
 import { usageError } from "../errors.ts";
 import { parseSize, type SizeUnit } from "./size.ts";
-import { suggestion } from "./suggest.ts";
+import { closest, suggestion } from "./suggest.ts";
 
 /** Splits at single commas; `,,` is a comma in the text. */
 export function splitCommas(text: string): string[] {
@@ -51,8 +51,11 @@ export class Properties {
 
   required(key: string, example: string): string {
     const value = this.text(key);
-    if (value === undefined) throw usageError(`${this.owner}: ${key} is missing`, `write ${key}=${example}`);
-    return value;
+    if (value !== undefined) return value;
+    // A misspelt key is what left this one out.
+    const near = [...this.values.keys()].find((given) => closest(given, [key]) !== undefined);
+    if (near !== undefined) throw usageError(`${this.owner}: unknown property "${near}"`, `did you mean ${key}=?`);
+    throw usageError(`${this.owner}: ${key} is missing`, `write ${key}=${example}`);
   }
 
   onOff(key: string): boolean | undefined {

@@ -1,7 +1,7 @@
 // Where a direct kernel entry puts things in RAM: image at its own place from 0 up, initrd behind it, device tree near
 // the top of what the kernel reaches early. Linux keeps the blob and the initrd where they are as long as they stay
 // clear of the image; 4 MiB behind the image are left free because the kernel's early allocations start there.
-import { hex, VmmError } from "../errors.ts";
+import { VmmError } from "../errors.ts";
 
 export interface BootLayoutRequest {
   readonly ramBytes: number;
@@ -38,12 +38,17 @@ export function placeBootImages(request: BootLayoutRequest): BootLayout {
   const needed = alignUp(fdtBehind + fdtBytes);
   if (needed <= ramBytes) return { initrdStart, initrdEnd, fdtStart: fdtBehind };
   throw new VmmError(
-    `guest memory of ${hex(ramBytes)} bytes is too small: kernel (up to ${hex(kernelEnd)}), initrd (${initrdBytes} bytes) ` +
-      `and device tree (${fdtBytes} bytes) need ${hex(needed)}`,
+    `guest memory of ${mib(ramBytes)} MiB is too small: kernel (${mib(kernelEnd)} MiB), initrd (${mib(initrdBytes)} MiB) ` +
+      `and device tree need ${mib(needed)} MiB`,
     {
       code: "USAGE_MEMORY_TOO_SMALL",
       details: { ...request, needed },
-      hint: `give the guest at least ${Math.ceil(needed / 0x100000)} MiB; Linux itself wants some 50 MiB more to run in`,
+      hint: `give the guest at least ${mib(needed)} MiB; Linux itself wants some 50 MiB more to run in`,
     },
   );
+}
+
+/** Whole MiB, rounded up. */
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 0x100000);
 }
