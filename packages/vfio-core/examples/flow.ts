@@ -2,20 +2,21 @@
 import { ModelKernel } from "@minivmm/host/model";
 import { PciTopology } from "@minivmm/pci";
 import { edu } from "@minivmm/pci/devices";
-import { VFIO_PCI_MSI_IRQ_INDEX, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
-import { VfioCore } from "@minivmm/vfio-core/model";
+import {
+  Type1Container,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_TYPE1v2_IOMMU,
+  VfioContainer,
+  VfioGroup,
+} from "@minivmm/vfio-core";
+import { Type1Iommu, VfioCore } from "@minivmm/vfio-core/model";
 
-// The host: one teaching device bound to vfio-pci, and an IOMMU driver that lets nothing through.
+// The host: one teaching device bound to vfio-pci, behind a type1 IOMMU.
 const kernel = new ModelKernel();
 const topology = PciTopology.fromDescription({
   domains: [{ devices: [{ at: "01.0", device: edu(), driver: "vfio-pci" }] }],
 });
-new VfioCore(kernel, topology).registerIommuDriver({
-  name: "blocking",
-  allowsNoiommu: false,
-  checkExtension: (ext) => (ext === 1 ? 1 : 0),
-  open: () => ({ attachGroup() {}, detachGroup() {}, ioctl: () => -25, checkExtension: () => 0, release() {} }),
-});
+new VfioCore(kernel, topology).registerIommuDriver(new Type1Iommu(kernel, { topology }));
 
 // The user of VFIO: from here on the same code runs on a real host (realHost() of @minivmm/host).
 const host = kernel.spawn();
@@ -23,7 +24,13 @@ using container = VfioContainer.open(host);
 using group = VfioGroup.open(host, topology.get("0000:00:01.0").group?.id ?? 0);
 group.requireViable();
 group.setContainer(container);
-container.setIommu(1);
+container.setIommu(VFIO_TYPE1v2_IOMMU);
+
+// 1 MiB for the device, at bus address 0.
+const type1 = new Type1Container(container);
+type1.mapDma({ iova: 0n, memory: new Uint8Array(new SharedArrayBuffer(1 << 20)) });
+console.log(`mapped; the IOMMU takes ${type1.info().iovaRanges?.length} ranges of bus addresses`);
+
 using device = group.device("0000:00:01.0");
 const { regions, irqs } = device.info();
 console.log(`${regions} regions, ${irqs} interrupt indexes, BAR 0 has ${device.region(0).size} bytes`);

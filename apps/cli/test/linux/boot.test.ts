@@ -40,6 +40,7 @@ describe("cli linux: Debian's kernel", () => {
     const { status, stdout } = await cli(["demo"], process.env);
     expect(stdout).toContain("│ minivmm-init: PASS");
     expect(stdout).toContain("the host finds what the guest wrote");
+    expect(stdout).toMatch(/init started .* instructions/);
     expect(status).toBe(0);
   });
 
