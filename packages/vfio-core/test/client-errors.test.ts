@@ -1,6 +1,6 @@
 // What a VFIO user is told when something does not work: which thing, why, and what would help.
 import { describe, expect, it } from "vitest";
-import { iommuGroupOf, VfioContainer, VfioError, VfioGroup } from "../src/index.ts";
+import { iommuGroupOf, requireVfioDriver, VfioContainer, VfioError, VfioGroup } from "../src/index.ts";
 import { attach, BRIDGED, BRIDGED_FREE, BRIDGED_HOST, EDU, NVME, openDevice, testHost } from "./fixture.ts";
 
 function caught(run: () => unknown): VfioError {
@@ -37,6 +37,20 @@ describe("vfio-core client messages", () => {
     const error = caught(() => VfioGroup.open(process, id));
     expect(error).toMatchObject({ code: "NO_GROUP_NODE", errno: 2 });
     expect(error.hint).toContain(`${NVME} (no driver)`);
+  });
+
+  it("vfio-core: a device that a host driver holds, or that nothing drives", () => {
+    const { process, core } = testHost();
+    expect(() => requireVfioDriver(process, NVME)).not.toThrow();
+    expect(core.unbind(NVME)).toBe(0);
+    const free = caught(() => requireVfioDriver(process, NVME));
+    expect(free).toMatchObject({ code: "NOT_BOUND", details: { bdf: NVME } });
+    expect(free.hint).toContain(`${NVME}/driver_override`);
+    expect(core.bind(NVME, "nvme")).toBe(0);
+    const held = caught(() => requireVfioDriver(process, NVME));
+    expect(held).toMatchObject({ code: "DEVICE_HELD", details: { bdf: NVME, driver: "nvme" } });
+    expect(held.message).toBe(`${NVME} is held by the host driver nvme`);
+    expect(held.hint).toContain("driver/unbind");
   });
 
   it("vfio-core: a group that another process holds", () => {

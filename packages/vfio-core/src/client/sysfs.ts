@@ -51,3 +51,23 @@ export function driverOf(host: Host, bdf: string): string | null {
   const target = host.readlink(`${DEVICES}/${fullBdf(bdf)}/driver`);
   return typeof target === "string" ? target.slice(target.lastIndexOf("/") + 1) : null;
 }
+
+/** Checks that a device is bound to a VFIO driver (vfio-pci or a variant). Throws VfioError DEVICE_HELD or NOT_BOUND. */
+export function requireVfioDriver(host: Host, bdf: string): void {
+  const name = fullBdf(bdf);
+  const driver = driverOf(host, name);
+  if (driver?.includes("vfio")) return;
+  const give = `echo vfio-pci > ${DEVICES}/${name}/driver_override; echo ${name} > /sys/bus/pci/drivers_probe`;
+  if (driver === null) {
+    throw new VfioError(`${name} is bound to no driver, so VFIO cannot open it`, {
+      code: "NOT_BOUND",
+      details: { bdf: name },
+      hint: `Bind it to vfio-pci: ${give}`,
+    });
+  }
+  throw new VfioError(`${name} is held by the host driver ${driver}`, {
+    code: "DEVICE_HELD",
+    details: { bdf: name, driver },
+    hint: `Take it from the host, then bind it to vfio-pci: echo ${name} > ${DEVICES}/${name}/driver/unbind; ${give}`,
+  });
+}

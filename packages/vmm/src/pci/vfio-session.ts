@@ -6,6 +6,7 @@ import type { GuestMemory, Host } from "@minivmm/host";
 import { SpaprContainer } from "@minivmm/spapr-iommu";
 import {
   iommuGroupOf,
+  requireVfioDriver,
   VFIO_SPAPR_TCE_IOMMU,
   VFIO_SPAPR_TCE_v2_IOMMU,
   VFIO_TYPE1_IOMMU,
@@ -53,6 +54,7 @@ export class VfioSession {
    */
   open(bdf: string, groupFd?: number): VfioDevice {
     const id = iommuGroupOf(this.host, bdf);
+    requireVfioDriver(this.host, bdf);
     const group = this.groups.get(id) ?? this.openGroup(id, groupFd);
     const device = group.device(bdf);
     this.devices.push(device);
