@@ -4,6 +4,14 @@
 import { type Arch, pad, struct, u32, u64 } from "@minivmm/host";
 import { vfioIoctl } from "@minivmm/vfio-core";
 
+/** MAP_DMA and UNMAP_DMA are type1's: sPAPR takes their fixed part, without the dirty bitmap. */
+export {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+} from "@minivmm/vfio-core";
+
 const COMMANDS = {
   VFIO_IOMMU_SPAPR_TCE_GET_INFO: 12,
   VFIO_IOMMU_MAP_DMA: 13,
@@ -27,8 +35,6 @@ export function spaprIoctls(arch: Arch): SpaprIoctls {
 /** TCE permission bits: the device may read memory, the device may write it. Also the flags of MAP_DMA. */
 export const TCE_PCI_READ = 1;
 export const TCE_PCI_WRITE = 2;
-export const VFIO_DMA_MAP_FLAG_READ = 1;
-export const VFIO_DMA_MAP_FLAG_WRITE = 2;
 
 /** GET_INFO flag: dynamic windows exist and `ddw` is filled in. */
 export const VFIO_IOMMU_SPAPR_INFO_DDW = 1;
@@ -84,20 +90,6 @@ export const vfio_iommu_spapr_tce_remove = struct("vfio_iommu_spapr_tce_remove",
   argsz: u32,
   flags: u32,
   start_addr: u64,
-});
-export const vfio_iommu_type1_dma_map = struct("vfio_iommu_type1_dma_map", {
-  argsz: u32,
-  flags: u32,
-  vaddr: u64,
-  iova: u64,
-  size: u64,
-});
-/** sPAPR takes the fixed part only; the dirty bitmap behind it belongs to type1. */
-export const vfio_iommu_type1_dma_unmap = struct("vfio_iommu_type1_dma_unmap", {
-  argsz: u32,
-  flags: u32,
-  iova: u64,
-  size: u64,
 });
 export const vfio_eeh_pe_err = struct("vfio_eeh_pe_err", { type: u32, func: u32, addr: u64, mask: u64 });
 export const vfio_eeh_pe_op = struct("vfio_eeh_pe_op", { argsz: u32, flags: u32, op: u32, err: vfio_eeh_pe_err });

@@ -1,13 +1,13 @@
 // What mapping page by page (a virtual IOMMU in the guest) and device DMA cost on the modelled host. 1000 operations each.
 import { bench, describe } from "vitest";
-import { Type1Calls, type1Ioctls } from "../src/index.ts";
+import { DmaCalls, type1Ioctls } from "../src/index.ts";
 import { EDU } from "../test/fixture.ts";
 import { type1Host } from "../test/type1-fixture.ts";
 
 function host(others: number) {
   const { process, container, memory, dma, topology } = type1Host();
   for (let i = 0; i < others; i++) dma.map({ iova: 0x1_0000_0000 + i * 8192, vaddr: memory.address });
-  const calls = new Type1Calls(process, container.fd, type1Ioctls(process.arch));
+  const calls = new DmaCalls(process, container.fd, type1Ioctls(process.arch));
   const hi = Math.floor(memory.address / 2 ** 32);
   const lo = memory.address % 2 ** 32;
   const fn = topology.get(EDU);

@@ -2,10 +2,9 @@
 // Built on a VFIO container whose IOMMU type is set. Set-up calls throw SpaprError; mapDma and unmapDma return raw
 // results, because a caller must tell 0, -errno and the positive 1 (a misaligned or out-of-window IOVA) apart.
 import { E2BIG, type Host } from "@minivmm/host";
-import type { VfioContainer } from "@minivmm/vfio-core";
+import { DmaCalls, type VfioContainer } from "@minivmm/vfio-core";
 import { SpaprError } from "../error.ts";
 import * as uapi from "../uapi.ts";
-import { DmaCalls } from "./dma-calls.ts";
 import { EehPe } from "./eeh.ts";
 import { refused } from "./refusals.ts";
 

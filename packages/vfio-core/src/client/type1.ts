@@ -6,7 +6,7 @@ import { type Host, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "@m
 import { VfioError } from "../error.ts";
 import * as uapi from "../uapi.ts";
 import type { VfioContainer } from "./container.ts";
-import { Type1Calls } from "./type1-calls.ts";
+import { DmaCalls } from "./dma-calls.ts";
 import { readType1Info, type Type1Info } from "./type1-info.ts";
 import { dirtyRefused, mapRefused, unmapRefused } from "./type1-refusals.ts";
 
@@ -42,7 +42,7 @@ export interface DirtyPages {
 export class Type1Container {
   readonly container: VfioContainer;
   /** Raw calls for mapping page by page. */
-  readonly calls: Type1Calls;
+  readonly calls: DmaCalls;
   readonly #host: Host;
   readonly #ioctls: uapi.Type1Ioctls;
 
@@ -50,7 +50,7 @@ export class Type1Container {
     this.container = container;
     this.#host = container.host;
     this.#ioctls = uapi.type1Ioctls(this.#host.arch);
-    this.calls = new Type1Calls(this.#host, container.fd, this.#ioctls);
+    this.calls = new DmaCalls(this.#host, container.fd, this.#ioctls);
   }
 
   /** Throws VfioError NO_IOMMU_TYPE as long as the container has none. */
