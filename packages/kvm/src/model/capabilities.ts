@@ -10,6 +10,7 @@ import {
   KVM_CAP_IRQFD,
   KVM_CAP_IRQFD_RESAMPLE,
   KVM_CAP_NR_MEMSLOTS,
+  KVM_CAP_PPC_ENABLE_HCALL,
   KVM_CAP_READONLY_MEM,
   KVM_CAP_USER_MEMORY,
 } from "../uapi.ts";
@@ -31,7 +32,9 @@ const X86: readonly (readonly [number, number])[] = [
   [KVM_CAP_READONLY_MEM, 1],
 ];
 
+const POWERPC: readonly (readonly [number, number])[] = [[KVM_CAP_PPC_ENABLE_HCALL, 1]];
+
 /** The table that later packages add to (sPAPR TCE adds its capabilities when it is composed in). */
 export function baseCapabilities(kernel: ModelKernel): Map<number, number> {
-  return new Map([...GENERIC, ...(kernel.arch === "x86_64" ? X86 : [])]);
+  return new Map([...GENERIC, ...(kernel.arch === "x86_64" ? X86 : POWERPC)]);
 }

@@ -7,6 +7,23 @@ import type { IoEventFds } from "./ioeventfd.ts";
 import type { InterruptSink, IrqFds } from "./irqfd.ts";
 import type { MemorySlots } from "./slots.ts";
 
+/** Answers a hypercall: what goes to r3, or H_TOO_HARD. Other results it writes into the registers itself. */
+export type HypercallHandler = (vm: Vm, gpr: Uint32Array) => number;
+
+export interface Hypercall {
+  readonly handle: HypercallHandler;
+  /** Whether a new VM has it switched on. */
+  readonly enabled: boolean;
+}
+
+/** The hypercalls of one VM. */
+export interface HypercallTable {
+  /** Answers the call whose number is in r3: its result, or H_TOO_HARD. Does not allocate. */
+  call(gpr: Uint32Array): number;
+  /** KVM_CAP_PPC_ENABLE_HCALL: 0, or -EINVAL for a call that KVM does not have. */
+  enable(nr: bigint, on: bigint): number;
+}
+
 /** A VM of the modelled kernel. */
 export interface Vm {
   /** The process whose memory backs the slots; no other may use the VM. */
@@ -16,6 +33,8 @@ export interface Vm {
   readonly slots: MemorySlots;
   readonly irqfds: IrqFds;
   readonly ioeventfds: IoEventFds;
+  /** What the kernel answers when the guest makes a hypercall. */
+  readonly hypercalls: HypercallTable;
   /** Where interrupts of irqfds go: set by whoever models the guest's interrupt controller. */
   interrupts: InterruptSink;
   /** Users of DMA that does not snoop; above 0 the guest's cache control is honoured. */
@@ -57,6 +76,8 @@ export interface KvmFrame {
   readonly kernel: ModelKernel;
   readonly deviceTypes: ReadonlyMap<number, KvmDeviceType>;
   readonly vmIoctls: ReadonlyMap<number, VmIoctl>;
+  /** Hypercalls by number (a multiple of 4). */
+  readonly hypercalls: ReadonlyMap<number, Hypercall>;
   capability(id: number): number;
   enableCap(vm: Vm, request: StructValue<typeof kvm_enable_cap>): number;
   /** The last reference on the VM is gone. */

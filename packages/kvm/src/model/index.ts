@@ -1,6 +1,18 @@
 // The kernel's side of KVM, for modelled hosts.
 export { KVM_USER_MEM_SLOTS } from "./capabilities.ts";
-export type { AttributeCall, CapabilityEnabler, KvmDeviceOps, KvmDeviceType, KvmFrame, Vm, VmIoctl } from "./frame.ts";
+export type {
+  AttributeCall,
+  CapabilityEnabler,
+  Hypercall,
+  HypercallHandler,
+  HypercallTable,
+  KvmDeviceOps,
+  KvmDeviceType,
+  KvmFrame,
+  Vm,
+  VmIoctl,
+} from "./frame.ts";
+export { H_TOO_HARD, Hypercalls, MAX_HCALL_OPCODE } from "./hypercalls.ts";
 export { IoEventFds } from "./ioeventfd.ts";
 export { type InterruptSink, IrqFds } from "./irqfd.ts";
 export { ModelKvm } from "./kvm.ts";

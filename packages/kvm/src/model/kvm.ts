@@ -4,9 +4,9 @@
 
 import { EINVAL, ENOTTY, type StructValue } from "@minivmm/host";
 import type { FileOps, IoctlCall, ModelKernel } from "@minivmm/host/model";
-import { KVM_API_VERSION, type kvm_enable_cap, kvmRequests } from "../uapi.ts";
+import { KVM_API_VERSION, KVM_CAP_PPC_ENABLE_HCALL, type kvm_enable_cap, kvmRequests } from "../uapi.ts";
 import { baseCapabilities } from "./capabilities.ts";
-import type { CapabilityEnabler, KvmDeviceType, KvmFrame, Vm, VmIoctl } from "./frame.ts";
+import type { CapabilityEnabler, Hypercall, KvmDeviceType, KvmFrame, Vm, VmIoctl } from "./frame.ts";
 import { ModelVm } from "./vm.ts";
 
 /** Machine types that KVM_CREATE_VM takes: x86 has the default only, powerpc also HV (1) and PR (2). */
@@ -18,6 +18,8 @@ export class ModelKvm implements KvmFrame {
   readonly deviceTypes = new Map<number, KvmDeviceType>();
   readonly vmIoctls = new Map<number, VmIoctl>();
   readonly enablers = new Map<number, CapabilityEnabler>();
+  /** Filled while the host is composed; a VM takes over what is there when it is made. */
+  readonly hypercalls = new Map<number, Hypercall>();
   readonly #vms = new Set<ModelVm>();
   readonly #node: { remove(): void };
 
@@ -25,6 +27,9 @@ export class ModelKvm implements KvmFrame {
   constructor(kernel: ModelKernel) {
     this.kernel = kernel;
     this.capabilities = baseCapabilities(kernel);
+    if (kernel.arch === "ppc64le") {
+      this.enablers.set(KVM_CAP_PPC_ENABLE_HCALL, (vm, { args: [nr = 0n, on = 0n] }) => vm.hypercalls.enable(nr, on));
+    }
     this.#node = kernel.registerNode("/dev/kvm", () => this.#systemFile(), 0o666);
   }
 

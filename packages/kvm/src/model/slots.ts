@@ -27,6 +27,8 @@ const USER_TOP = 1n << 47n;
 
 export class MemorySlots {
   readonly #slots = new Map<number, Slot>();
+  /** Goes up with every change, for those who keep a copy. */
+  version = 0;
   readonly #pageSize: bigint;
   readonly #readonlyAllowed: boolean;
 
@@ -39,6 +41,11 @@ export class MemorySlots {
     return this.#slots.size;
   }
 
+  /** The slots, in no order. */
+  values(): Iterable<Slot> {
+    return this.#slots.values();
+  }
+
   /** KVM_SET_USER_MEMORY_REGION: 0 or -errno. */
   set(request: SlotRequest): number {
     const { slot: id, flags, guest_phys_addr: start, memory_size: size, userspace_addr: user } = request;
@@ -47,7 +54,11 @@ export class MemorySlots {
     if (id >>> 16 !== 0) return -EINVAL;
     if (!this.#aligned(size) || !this.#aligned(start) || !this.#aligned(user)) return -EINVAL;
     if (user + size > USER_TOP || start + size > TOP || id >= KVM_USER_MEM_SLOTS) return -EINVAL;
-    if (size === 0n) return this.#slots.delete(id) ? 0 : -EINVAL;
+    if (size === 0n) {
+      if (!this.#slots.delete(id)) return -EINVAL;
+      this.version++;
+      return 0;
+    }
     const readonly = (flags & KVM_MEM_READONLY) !== 0;
     const next: Slot = { start: Number(start), size: Number(size), userAddress: Number(user), readonly };
     if (known && (known.size !== next.size || known.userAddress !== next.userAddress || known.readonly !== readonly)) {
@@ -57,6 +68,7 @@ export class MemorySlots {
       if (other !== id && slot.start < next.start + next.size && next.start < slot.start + slot.size) return -EEXIST;
     }
     this.#slots.set(id, next);
+    this.version++;
     return 0;
   }
 

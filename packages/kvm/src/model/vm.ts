@@ -8,6 +8,7 @@ import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@mini
 import { kvm_enable_cap, kvm_ioeventfd, kvm_irqfd, kvm_userspace_memory_region, kvmRequests } from "../uapi.ts";
 import { createDevice } from "./device.ts";
 import type { KvmFrame, Vm } from "./frame.ts";
+import { Hypercalls } from "./hypercalls.ts";
 import { IoEventFds } from "./ioeventfd.ts";
 import { type InterruptSink, IrqFds } from "./irqfd.ts";
 import { MemorySlots } from "./slots.ts";
@@ -22,6 +23,7 @@ export class ModelVm implements FileOps, Vm {
   readonly slots: MemorySlots;
   readonly irqfds: IrqFds;
   readonly ioeventfds: IoEventFds = new IoEventFds();
+  readonly hypercalls: Hypercalls;
   interrupts: InterruptSink = SILENT;
   noncoherentDmaCount = 0;
   assignedDeviceCount = 0;
@@ -36,6 +38,7 @@ export class ModelVm implements FileOps, Vm {
       pulse: (gsi) => this.interrupts.pulse(gsi),
       level: (gsi, high) => this.interrupts.level(gsi, high),
     });
+    this.hypercalls = new Hypercalls(this, kvm.hypercalls);
     this.file = new OpenFile(this, O_RDWR);
   }
 
@@ -77,6 +80,14 @@ export class ModelVm implements FileOps, Vm {
     if (this.#irqchip) return -EEXIST;
     this.#irqchip = true;
     return 0;
+  }
+
+  /** A hypercall as the guest's registers would have it, for those who have no guest: the result and r4 to r12. */
+  hypercall(nr: number, ...args: (bigint | number)[]): { result: number; values: bigint[] } {
+    const registers = new BigUint64Array(32);
+    registers.set([BigInt(nr), ...args.map(BigInt)], 3);
+    const result = this.hypercalls.call(new Uint32Array(registers.buffer));
+    return { result, values: [...registers.subarray(4, 13)] };
   }
 
   onRelease(end: () => void): void {
