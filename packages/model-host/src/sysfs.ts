@@ -1,6 +1,7 @@
 // What user space finds about PCI under /sys: one folder for each function and for each IOMMU group.
 // Source: Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups. Driver links, bind and driver_override
 // are the driver model's.
+import { EINVAL } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
 import {
   PCI_CLASS_REVISION,
@@ -8,13 +9,17 @@ import {
   PCI_VENDOR_ID,
   type PciFunction,
   type PciTopology,
+  resetFunction,
+  setResetMethods,
 } from "@minivmm/pci";
 
 const DEVICES = "/sys/bus/pci/devices";
 const GROUPS = "/sys/kernel/iommu_groups";
+const SLOTS = "/sys/bus/pci/slots";
 
 export function publishPci(kernel: ModelKernel, topology: PciTopology): void {
   for (const fn of topology.functions) publishFunction(kernel, fn);
+  publishSlots(kernel, topology);
   kernel.sysfs.dir(GROUPS);
   for (const group of topology.groups) {
     const at = `${GROUPS}/${group.id}`;
@@ -45,6 +50,27 @@ function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
     pwrite: (from, offset) => writeConfig(fn, from, offset),
   });
   if (fn.group) sysfs.link(`${at}/iommu_group`, `${GROUPS}/${fn.group.id}`);
+  if (fn.resetMethods.length > 0) publishReset(kernel, fn);
+}
+
+/** Only functions that had a way to be reset when they were found have these files (pci_dev_reset_attr_is_visible). */
+function publishReset(kernel: ModelKernel, fn: PciFunction): void {
+  const at = `${DEVICES}/${fn.name}`;
+  kernel.sysfs.file(`${at}/reset`, { write: (text) => (text.trim() === "1" ? resetFunction(fn) : -EINVAL) });
+  if (kernel.profile !== "6.12" && kernel.profile !== "6.1") return;
+  kernel.sysfs.file(`${at}/reset_method`, {
+    read: () => `${fn.resetMethods.join(" ")}\n`,
+    write: (text) => setResetMethods(fn, text),
+  });
+}
+
+/** One slot for each port that pciehp serves; it is named by a counter and knows its driver. */
+function publishSlots({ sysfs }: ModelKernel, topology: PciTopology): void {
+  const places = new Set(topology.functions.filter((fn) => fn.hotplugSlot).map((fn) => fn.name.replace(/\.\d$/, "")));
+  [...places].forEach((place, index) => {
+    sysfs.file(`${SLOTS}/${index}/address`, { read: () => `${place}\n` });
+    sysfs.link(`${SLOTS}/${index}/module`, "/sys/module/pciehp");
+  });
 }
 
 function readConfig(fn: PciFunction, into: Uint8Array, offset: number): number {

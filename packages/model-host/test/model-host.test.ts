@@ -1,4 +1,4 @@
-import { EACCES, O_RDWR } from "@minivmm/host";
+import { EACCES, EINVAL, O_RDWR } from "@minivmm/host";
 import { ManualClock } from "@minivmm/host/model";
 import { memoryDisk } from "@minivmm/pci/devices";
 import { hotResetInfo } from "@minivmm/pci-hotreset";
@@ -127,6 +127,33 @@ describe("model-host: ready-made hosts", () => {
     expect(process.readdir("/sys/kernel/iommu_groups/3/devices")).toEqual(["0003:02:01.0", "0003:02:02.0"]);
     expect(text(`${at}/resource`).split("\n").length).toBe(8);
     expect(process.writeFile(`${at}/vendor`, "1")).toBe(-EACCES);
+  });
+});
+
+describe("model-host: ways to reset a function, in sysfs", () => {
+  const at = "/sys/bus/pci/devices/0000:02:00.0";
+  const read = (process: { readFile(path: string): Uint8Array | number }) =>
+    new TextDecoder().decode(process.readFile(`${at}/reset_method`) as Uint8Array);
+
+  it("lists the methods, takes an order, and refuses what the function has not", () => {
+    using host = modelHost("desktop");
+    const process = host.spawn();
+    const methods = host.topology.get("0000:02:00.0").resetMethods;
+    expect(read(process)).toBe(`${methods.join(" ")}\n`);
+    expect(process.writeFile(`${at}/reset_method`, "warp\n")).toBe(-EINVAL);
+    expect(process.writeFile(`${at}/reset_method`, "bus\n")).toBe(4);
+    expect(read(process)).toBe("bus\n");
+  });
+
+  it("resets through reset, and has no such file where nothing can", () => {
+    using host = modelHost("desktop");
+    const process = host.spawn();
+    expect(process.writeFile(`${at}/reset`, "0\n")).toBe(-EINVAL);
+    expect(process.writeFile(`${at}/reset`, "1\n")).toBe(2);
+    expect(process.exists("/sys/bus/pci/devices/0000:00:05.0/reset")).toBe(false);
+    // reset_method came with 5.15.
+    using old = modelHost("desktop", { profile: "4.12" });
+    expect([old.spawn().exists(`${at}/reset`), old.spawn().exists(`${at}/reset_method`)]).toEqual([true, false]);
   });
 });
 

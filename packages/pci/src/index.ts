@@ -32,7 +32,7 @@ export * from "./reset/hardware.ts";
 export type { ResetMethod } from "./reset/method-names.ts";
 export * from "./reset/methods.ts";
 export * from "./reset/power.ts";
-export { noBusReset } from "./reset/quirks.ts";
+export { isNoBusResetId, noBusReset } from "./reset/quirks.ts";
 export * from "./reset/saved-config.ts";
 export type * from "./topology/description.ts";
 export { IommuGroup, mayMaster, PciBus, type PciDomain, PciFunction } from "./topology/graph.ts";

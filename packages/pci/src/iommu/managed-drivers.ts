@@ -3,5 +3,5 @@
 const DRIVER_MANAGED_DMA = new Set(["vfio-pci", "pci-stub", "pcieport"]);
 
 export function isDriverManaged(driver: string | null): boolean {
-  return driver !== null && (DRIVER_MANAGED_DMA.has(driver) || driver.endsWith("-vfio-pci"));
+  return driver !== null && (DRIVER_MANAGED_DMA.has(driver) || /[-_]vfio[-_]pci$/.test(driver));
 }

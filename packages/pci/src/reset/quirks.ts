@@ -20,10 +20,14 @@ const NO_PM_RESET = new Map<number, readonly number[]>([[0x15b3, [0xcb84, 0xcf6c
 const listed = (table: ReadonlyMap<number, readonly number[]>, fn: PciFunction): boolean =>
   table.get(fn.config.read(PCI_VENDOR_ID, 2))?.includes(fn.config.read(PCI_DEVICE_ID, 2)) ?? false;
 
+/** Is the function with these ids one that a reset of the bus above it does not bring back? */
+export function isNoBusResetId(vendor: number, device: number): boolean {
+  if (vendor === 0x10de && device >= 0x2340 && device <= 0x237f) return true;
+  return NO_BUS_RESET.get(vendor)?.includes(device) ?? false;
+}
+
 export function noBusReset(fn: PciFunction): boolean {
-  const vendor = fn.config.read(PCI_VENDOR_ID, 2);
-  const device = fn.config.read(PCI_DEVICE_ID, 2);
-  return listed(NO_BUS_RESET, fn) || (vendor === 0x10de && device >= 0x2340 && device <= 0x237f);
+  return isNoBusResetId(fn.config.read(PCI_VENDOR_ID, 2), fn.config.read(PCI_DEVICE_ID, 2));
 }
 
 export const noFlr = (fn: PciFunction): boolean => listed(NO_FLR, fn);
