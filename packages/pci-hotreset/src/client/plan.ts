@@ -7,6 +7,7 @@
 import type { Host } from "@minivmm/host";
 import { driverOf, type VfioDevice, type VfioGroup } from "@minivmm/vfio-core";
 import { HotResetError } from "../error.ts";
+import { isVfioPciDriver } from "./function-facts.ts";
 import { type AffectedFunction, hotReset, hotResetInfo } from "./hot-reset.ts";
 
 export interface PlannedFunction extends AffectedFunction {
@@ -19,7 +20,7 @@ export interface HotResetPlan {
   readonly affected: readonly PlannedFunction[];
   /** Groups whose descriptors the reset needs, ascending. */
   readonly groups: readonly number[];
-  /** Affected functions that are not bound to vfio-pci: each of them makes the kernel refuse. */
+  /** Affected functions without a vfio-pci driver (it or one built on it): each of them makes the kernel refuse. */
   readonly blockers: readonly PlannedFunction[];
   /** Only this device is affected. */
   readonly single: boolean;
@@ -32,7 +33,7 @@ export function planHotReset(host: Host, device: VfioDevice): HotResetPlan {
     device,
     affected,
     groups: [...new Set(affected.map((each) => each.group))].sort((a, b) => a - b),
-    blockers: affected.filter((each) => each.driver !== "vfio-pci"),
+    blockers: affected.filter((each) => !isVfioPciDriver(each.driver)),
     single: affected.length === 1,
   };
 }
