@@ -47,6 +47,11 @@ export interface FileOps {
   /** Positioned access. Absent: -ESPIPE. */
   pread?(into: Uint8Array, offset: number, file: OpenFile, process: ModelProcess): number;
   pwrite?(from: Uint8Array, offset: number, file: OpenFile, process: ModelProcess): number;
+  /**
+   * What pwrite would answer before it looks at the caller's bytes: how many it would take, or -errno. It decides what
+   * a write from memory that cannot be read fails with. Absent: -EFAULT comes first.
+   */
+  checkWrite?(size: number, offset: number): number;
   /** Answer with mapDevice or mapBytes. Absent: -ENODEV. */
   mmap?(call: MmapCall): Mapping | number;
   /** Whether a read would not block. */

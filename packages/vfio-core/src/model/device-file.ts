@@ -82,6 +82,15 @@ export class VfioDeviceFile implements FileOps {
     return index === VFIO_PCI_CONFIG_REGION_INDEX ? state.config.write(from, at) : -EINVAL;
   }
 
+  checkWrite(size: number, offset: number): number {
+    if (size === 0) return 0;
+    const index = Math.floor(offset / VFIO_PCI_OFFSET_SIZE);
+    const { state } = this.device;
+    const at = offset - index * VFIO_PCI_OFFSET_SIZE;
+    if (index <= VFIO_PCI_ROM_REGION_INDEX) return state.regions.checkWrite(index, size, at);
+    return index === VFIO_PCI_CONFIG_REGION_INDEX ? state.config.check(at, size) : -EINVAL;
+  }
+
   /** Plain read and write start at BAR 0 and move on; they exist, though nobody should want them. */
   read(into: Uint8Array, file: OpenFile): number {
     const count = this.pread(into, file.position);

@@ -60,13 +60,19 @@ export class BarRegions {
     return count;
   }
 
-  /** Bytes written, or -errno. */
-  write(index: number, from: Uint8Array, pos: number): number {
+  /** How many of `size` bytes a write would take, or -errno. */
+  checkWrite(index: number, size: number, pos: number): number {
     if (index === ROM_INDEX) return -EINVAL;
     const bar = this.#device.bars[index] as HostBar;
     if (bar.start === 0 || pos >= bar.size) return -EINVAL;
-    const count = Math.min(from.length, bar.size - pos);
-    const memory = bar.kind === "memory";
+    if (bar.kind === "memory" && !this.#device.memoryAccessible()) return -EIO;
+    return Math.min(size, bar.size - pos);
+  }
+
+  /** Bytes written, or -errno. */
+  write(index: number, from: Uint8Array, pos: number): number {
+    const count = this.checkWrite(index, from.length, pos);
+    const memory = index !== ROM_INDEX && (this.#device.bars[index] as HostBar).kind === "memory";
     for (let done = 0; done < count; ) {
       if (memory && !this.#device.memoryAccessible()) return -EIO;
       const width = this.#width(index, pos + done, count - done);

@@ -123,6 +123,11 @@ export class VirtualConfig implements ConfigTarget {
     else this.storeChunk(at, size, value);
   }
 
+  /** `count` when all of a request lies inside the space, else -EFAULT. */
+  check(offset: number, count: number): number {
+    return this.#refuse(offset, count) || count;
+  }
+
   #refuse(offset: number, count: number): number {
     if (count === 0) return 0;
     return offset < 0 || offset >= this.size || offset + count > this.size ? -EFAULT : 0;

@@ -1,0 +1,82 @@
+// The POWER form of recordings: a header with page size and groups, then steps in the order they were made, each with the
+// name of its case. Steps of a second process, with an address space of its own, have `#child` behind the case's name.
+// Source: README.md beside the recordings.
+
+import { z } from "zod";
+import { type Line, wrongLine } from "../lines.ts";
+import type { RecordedMachine } from "../machine.ts";
+
+export interface PpcStep {
+  /** Counts from 1 within the case. */
+  readonly step: number;
+  readonly call: string;
+  readonly args: Readonly<Record<string, string | number>>;
+  /** -1 with `errno`, or the call's result. */
+  readonly ret: number;
+  readonly errno: number;
+  readonly out: Readonly<Record<string, string | number>>;
+  /** Made by the second process. */
+  readonly child: boolean;
+}
+
+export interface PpcCase {
+  readonly format: "ppc";
+  readonly name: string;
+  readonly machine: RecordedMachine;
+  readonly steps: readonly PpcStep[];
+}
+
+const header = z.object({ page_size: z.union([z.literal(4096), z.literal(65536)]), groups: z.array(z.number()) });
+const values = z.record(z.string(), z.union([z.string(), z.number()]));
+const row = z.object({
+  case: z.string(),
+  step: z.number(),
+  call: z.string(),
+  args: values.default({}),
+  ret: z.number(),
+  errno: z.number().default(0),
+  out: values.default({}),
+});
+
+/** The cases of a file. Throws ConformanceError RECORDING_FORMAT. */
+export function parsePpc(file: string, lines: readonly Line[]): PpcCase[] {
+  const first = header.safeParse(lines[0]?.value);
+  if (!first.success) throw wrongLine(file, lines[0]?.number ?? 1, "the header has no page size or no groups");
+  const machine = machineOf(file, first.data);
+  const cases = new Map<string, PpcStep[]>();
+  for (const { number, value } of lines.slice(1)) {
+    if (!("call" in value)) continue;
+    const parsed = row.safeParse(value);
+    if (!parsed.success) throw wrongLine(file, number, parsed.error.issues[0]?.message ?? "not a step");
+    const { case: full, ...step } = parsed.data;
+    const [name = full, suffix] = full.split("#");
+    const steps = cases.get(name) ?? [];
+    steps.push({ ...step, child: suffix === "child" });
+    cases.set(name, steps);
+  }
+  return [...cases].map(([name, steps]) => ({ format: "ppc", name, machine, steps }));
+}
+
+/** Machines whose functions the recordings number, by the beginning of the file's name. */
+const MACHINES: Readonly<Record<string, readonly string[]>> = {
+  pnv8: ["0000:01:00.0", "0001:01:00.0", "0002:02:01.0", "0002:02:02.0", "0002:02:03.0", "0002:02:04.0"],
+  pnv: ["0000:01:00.0", "0001:01:00.0", "0002:01:00.0", "0003:02:01.0", "0003:02:02.0", "0003:02:03.0"],
+  ps: ["0000:00:00.0", "0001:00:00.0", "0002:00:00.0", "0003:00:00.0", "0003:00:01.0", "0003:00:02.0"],
+};
+
+function machineOf(file: string, { page_size, groups }: z.infer<typeof header>): RecordedMachine {
+  const kind = Object.keys(MACHINES).find((prefix) => file.startsWith(prefix)) ?? "pnv";
+  const addresses = MACHINES[kind] as readonly string[];
+  return {
+    arch: "ppc64le",
+    rig: /^[a-z]+\d*/.exec(file)?.[0] ?? kind,
+    release: file.includes("fixed") ? "6.12.117" : "6.12.107",
+    pageSize: page_size,
+    devices: addresses.map((bdf, index) => ({
+      name: `dev${index}`,
+      bdf,
+      group: groups[index] ?? null,
+      driver: index < groups.length ? "vfio-pci" : null,
+    })),
+  };
+}
