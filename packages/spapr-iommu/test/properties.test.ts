@@ -107,8 +107,8 @@ function leakedBy(seen: ReadonlySet<TceContainer>): number {
 function checkBooks(rig: Attached, seen: Set<TceContainer>): void {
   const instance = instanceOf(rig);
   if (instance) seen.add(instance);
-  const { regions } = PreregisteredMemory.of(rig.process.mm);
-  const pages = regions.reduce((sum, region) => sum + region.pages.length, 0);
+  const { regions } = PreregisteredMemory.of(rig.process.mm, rig.driver.arena);
+  const pages = regions.reduce((sum, region) => sum + region.count, 0);
   const live = (instance?.windows.tables ?? []).reduce((sum, table) => sum + (table?.live ?? 0), 0);
   if (instance?.v2) expect(regions.reduce((sum, region) => sum + region.mapped - 1, 0)).toBe(live);
   else if (instance) expect(instance.use.pinned).toBe(live);
@@ -135,13 +135,11 @@ describe.each([
         }
         for (const group of rig.groups) group.close();
         rig.container.close();
-        const { regions } = PreregisteredMemory.of(rig.process.mm);
+        const { regions } = PreregisteredMemory.of(rig.process.mm, rig.driver.arena);
         // Only what was unregistered while mapped stays, and only on kernels that have this fault.
         if (profile === "4.12") expect(regions).toEqual([]);
         for (const region of regions) expect(region.mapped).toBe(1);
-        expect(rig.process.mm.lockedPages).toBe(
-          regions.reduce((sum, region) => sum + region.pages.length, leakedBy(seen)),
-        );
+        expect(rig.process.mm.lockedPages).toBe(regions.reduce((sum, region) => sum + region.count, leakedBy(seen)));
         if (platform === "powernv") expect(leakedBy(seen)).toBe(0);
         expect(rig.functions.map((fn) => fn.group?.domain)).toEqual([null, null]);
       }),

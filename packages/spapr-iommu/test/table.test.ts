@@ -1,15 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isAligned, pageNumber, powernvTableSize, TceTable } from "../src/model/index.ts";
+import { isAligned, pageNumber, powernvTableSize, TceArena, TceTable, type TceTableShape } from "../src/model/index.ts";
 
 const shape = { start: 0n, pageShift: 12, entries: 64, levels: 1, allocatedBytes: 0, writeImpliesRead: false };
+
+function tableOf(shape: TceTableShape, arena = new TceArena()): TceTable {
+  const table = TceTable.create(shape, arena);
+  if (typeof table === "number") throw new Error("the arena is full");
+  return table;
+}
 
 describe("spapr-iommu TCE table", () => {
   it("stores what was exchanged, like a map", () => {
     const operation = fc.tuple(fc.nat({ max: 63 }), fc.nat({ max: 2 ** 39 }), fc.integer({ min: 0, max: 3 }));
     fc.assert(
       fc.property(fc.array(operation), fc.boolean(), (operations, large) => {
-        const table = new TceTable({ ...shape, entries: large ? 2 ** 40 : 64, levels: large ? 4 : 1 });
+        const table = tableOf({ ...shape, entries: large ? 2 ** 40 : 64, levels: large ? 4 : 1 });
         const spread = large ? 2 ** 33 : 1;
         const model = new Map<number, { page: number; permission: number }>();
         for (const [index, frame, permission] of operations) {
@@ -28,7 +34,7 @@ describe("spapr-iommu TCE table", () => {
   });
 
   it("lets hardware read what it may write, where the hardware is IODA", () => {
-    const table = new TceTable({ ...shape, writeImpliesRead: true });
+    const table = tableOf({ ...shape, writeImpliesRead: true });
     table.exchange(1, 0x5000, 2);
     expect(table.permission(1)).toBe(3);
     expect(table.exchange(1, 0, 0)).toBe(3);
@@ -36,7 +42,7 @@ describe("spapr-iommu TCE table", () => {
 
   it("finds the entry of any bus address in its window and of none outside", () => {
     const start = 1n << 59n;
-    const window = new TceTable({ ...shape, start, pageShift: 16, entries: 2 ** 20 });
+    const window = tableOf({ ...shape, start, pageShift: 16, entries: 2 ** 20 });
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: (1n << 36n) - 1n }), (offset) => {
         const address = start + offset;

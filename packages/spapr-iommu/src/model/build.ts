@@ -2,7 +2,7 @@
 // Both replace what an entry held, and on failure take back what this call wrote, including what it replaced.
 // Source: tce_iommu_build, tce_iommu_build_v2. Invariant: nothing is written behind the table's end, although the
 // kernel checks only the first page of a mapping: such entries are counted as in use and dropped.
-import { EFAULT, EINVAL, EPERM } from "@minivmm/host";
+import { EFAULT, EINVAL, ENOMEM, EPERM } from "@minivmm/host";
 import type { AddressSpace } from "@minivmm/host/model";
 import { clearTces, type PageUse } from "./clear.ts";
 import { backingSize, pinForWrite } from "./pin.ts";
@@ -32,7 +32,13 @@ export function buildV2(
     if (!region.mappedInc()) break;
     const entry = first + done;
     if (entry >= table.entries) continue;
-    if (table.exchange(entry, physical, permission) !== 0) use.unuse(table, entry);
+    const old = table.exchange(entry, physical, permission);
+    if (old < 0) {
+      region.mappedDec();
+      result = -ENOMEM;
+      break;
+    }
+    if (old !== 0) use.unuse(table, entry);
     table.setUserAddress(entry, user);
   }
   if (result !== 0) clearTces(table, first, done, use);
@@ -66,7 +72,13 @@ export function buildV1(
     use.pinned++;
     const entry = first + done;
     if (entry >= table.entries) continue;
-    if (table.exchange(entry, physical, permission) !== 0) use.unuse(table, entry);
+    const old = table.exchange(entry, physical, permission);
+    if (old < 0) {
+      use.pinned--;
+      result = -ENOMEM;
+      break;
+    }
+    if (old !== 0) use.unuse(table, entry);
   }
   if (result !== 0) clearTces(table, first, done, use);
   return result;

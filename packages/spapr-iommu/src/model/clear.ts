@@ -1,6 +1,7 @@
 // Taking TCEs away, and what that gives back: v2 entries point into registered regions, v1 entries hold a pinned page
 // each. Source: tce_iommu_clear, tce_iommu_unuse_page, tce_iommu_unuse_page_v2.
 import type { LockedPages } from "./accounting.ts";
+import type { TceArena } from "./arena/index.ts";
 import { PreregisteredMemory } from "./prereg.ts";
 import type { TceTable } from "./table.ts";
 
@@ -10,15 +11,17 @@ export class PageUse {
   /** v1: pages pinned by TCEs, one for each entry. */
   pinned = 0;
   readonly #account: LockedPages;
+  readonly #arena: TceArena;
 
-  constructor(v2: boolean, account: LockedPages) {
+  constructor(v2: boolean, account: LockedPages, arena: TceArena) {
+    this.#arena = arena;
     this.v2 = v2;
     this.#account = account;
   }
 
   /** Regions of the owner; only valid once the container has one. */
   get regions(): PreregisteredMemory | null {
-    return this.#account.mm === null ? null : PreregisteredMemory.of(this.#account.mm);
+    return this.#account.mm === null ? null : PreregisteredMemory.of(this.#account.mm, this.#arena);
   }
 
   /** An entry's old mapping is gone. */

@@ -5,7 +5,8 @@ import { EBUSY, EINVAL, ENOENT, ENOTTY, ENXIO, EPERM } from "@minivmm/host";
 import type { AddressSpace, IoctlCall } from "@minivmm/host/model";
 import { vfio_iommu_spapr_register_memory, vfio_iommu_spapr_tce_create, vfio_iommu_spapr_tce_remove } from "../uapi.ts";
 import { type ContainerContext, TceContainer } from "./container.ts";
-import { type MemoryRegion, PreregisteredMemory } from "./prereg.ts";
+import { PreregisteredMemory } from "./prereg.ts";
+import type { MemoryRegion } from "./region.ts";
 
 const TWO_32 = 0x1_0000_0000n;
 const TWO_64 = 1n << 64n;
@@ -39,7 +40,7 @@ export class TceContainerV2 extends TceContainer {
   protected override releaseVersion(): void {
     const { mm } = this.account;
     for (const region of this.#registered) {
-      if (mm !== null && PreregisteredMemory.of(mm).put(region) < 0)
+      if (mm !== null && PreregisteredMemory.of(mm, this.context.arena).put(region) < 0)
         this.context.warn("tce_vfio: a region stays in use");
     }
     this.#registered.clear();
@@ -56,7 +57,7 @@ export class TceContainerV2 extends TceContainer {
   }
 
   #register(mm: AddressSpace, start: number, size: number): number {
-    const list = PreregisteredMemory.of(mm);
+    const list = PreregisteredMemory.of(mm, this.context.arena);
     let region = list.get(start, size);
     if (region) {
       if (this.#registered.has(region)) {
@@ -74,7 +75,7 @@ export class TceContainerV2 extends TceContainer {
   }
 
   #unregister(mm: AddressSpace, start: number, size: number): number {
-    const list = PreregisteredMemory.of(mm);
+    const list = PreregisteredMemory.of(mm, this.context.arena);
     const region = list.get(start, size);
     if (!region) return -ENOENT;
     list.put(region);

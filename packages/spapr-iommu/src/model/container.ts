@@ -7,6 +7,7 @@ import { type IoctlCall, KernelError } from "@minivmm/host/model";
 import type { IommuAttachable, IommuInstance } from "@minivmm/vfio-core/model";
 import type { SpaprIoctls } from "../uapi.ts";
 import { LockedPages } from "./accounting.ts";
+import type { TceArena } from "./arena/index.ts";
 import { adoptsTable, checkAttach } from "./attach.ts";
 import { PageUse } from "./clear.ts";
 import { mapDma, unmapDma } from "./dma.ts";
@@ -19,6 +20,7 @@ import { ContainerWindows } from "./windows.ts";
 export interface ContainerContext {
   readonly ioctls: SpaprIoctls;
   readonly profile: SpaprProfile;
+  readonly arena: TceArena;
   /** Host page size in bytes. */
   readonly pageSize: number;
   tableGroup(group: IommuAttachable): TableGroup | null;
@@ -40,7 +42,7 @@ export abstract class TceContainer implements IommuInstance {
     this.context = context;
     this.profile = context.profile;
     this.#ioctls = context.ioctls;
-    this.use = new PageUse(v2, this.account);
+    this.use = new PageUse(v2, this.account, context.arena);
     this.windows = new ContainerWindows(this.account, this.use, context.profile, context.pageSize);
   }
 

@@ -12,9 +12,10 @@ import {
 } from "../uapi.ts";
 import type { LockedPages } from "./accounting.ts";
 import { buildV1, buildV2 } from "./build.ts";
+import { isAligned, pageNumber } from "./bus-address.ts";
 import { clearTces, type PageUse } from "./clear.ts";
 import type { SpaprProfile } from "./profile.ts";
-import { isAligned, pageNumber, type TceTable } from "./table.ts";
+import type { TceTable } from "./table.ts";
 import type { ContainerWindows } from "./windows.ts";
 
 const TWO_32 = 0x1_0000_0000;
@@ -88,9 +89,12 @@ function argument(arg: UserArg, size: number): DataView {
 
 /** Up to 4.12 a table's user view appears, and is charged, when something is first mapped. */
 function chargeUserView(state: DmaState, table: TceTable, pageSize: number): number {
-  if (table.userViewBytes > 0) return 0;
+  if (table.userView) return 0;
   const pages = Math.ceil((table.entries * 8) / pageSize);
   const result = state.account.charge(pages);
-  if (result === 0) table.userViewBytes = pages * pageSize;
+  if (result === 0) {
+    table.userViewBytes = pages * pageSize;
+    table.makeUserView();
+  }
   return result;
 }

@@ -4,8 +4,9 @@
 import type { PhysicalMemory } from "@minivmm/host/model";
 import type { IommuDomain } from "@minivmm/pci";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../uapi.ts";
+import { offsetInPage } from "./bus-address.ts";
 import type { PartitionableEndpoint } from "./pe.ts";
-import { offsetInPage, type TceTable } from "./table.ts";
+import type { TceTable } from "./table.ts";
 
 const TWO_32 = 0x1_0000_0000;
 

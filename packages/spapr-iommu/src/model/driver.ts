@@ -6,6 +6,7 @@ import type { IommuGroup } from "@minivmm/pci";
 import { VFIO_EEH, VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU } from "@minivmm/vfio-core";
 import type { IommuAttachable, IommuDriver, IommuInstance } from "@minivmm/vfio-core/model";
 import { spaprIoctls } from "../uapi.ts";
+import { TceArena } from "./arena/index.ts";
 import { type ContainerContext, TceContainer } from "./container.ts";
 import { TceContainerV1 } from "./container-v1.ts";
 import { TceContainerV2 } from "./container-v2.ts";
@@ -33,6 +34,8 @@ export class SpaprTceIommu implements IommuDriver {
   readonly allowsNoiommu = false;
   readonly platform: SpaprPlatform;
   readonly profile: SpaprProfile;
+  /** Where this kernel's tables and regions lie. */
+  readonly arena: TceArena;
   readonly #kernel: ModelKernel;
   readonly #context: ContainerContext;
   readonly #groups = new Map<IommuGroup, TableGroup>();
@@ -40,10 +43,12 @@ export class SpaprTceIommu implements IommuDriver {
   constructor(kernel: ModelKernel, options: SpaprTceIommuOptions = {}) {
     this.#kernel = kernel;
     this.profile = spaprProfile(kernel.profile);
-    this.platform = makePlatform(kernel.pageSize, options, this.profile);
+    this.arena = TceArena.of(kernel);
+    this.platform = makePlatform(this.arena, kernel.pageSize, options, this.profile);
     this.#context = {
       ioctls: spaprIoctls(kernel.arch),
       profile: this.profile,
+      arena: this.arena,
       pageSize: kernel.pageSize,
       tableGroup: (group) => this.#tableGroup(group),
       checkExtension: (ext) => this.checkExtension(ext),
@@ -85,10 +90,16 @@ export function isTceContainer(instance: IommuInstance | null): instance is TceC
   return instance instanceof TceContainer;
 }
 
-function makePlatform(pageSize: number, options: SpaprTceIommuOptions, profile: SpaprProfile): SpaprPlatform {
+function makePlatform(
+  arena: TceArena,
+  pageSize: number,
+  options: SpaprTceIommuOptions,
+  profile: SpaprProfile,
+): SpaprPlatform {
   const { platform = "powernv", tce32Size, pageShifts } = options;
   const eeh = options.eeh ?? platform === "powernv";
   const shared = {
+    arena,
     pageSize,
     eeh,
     freeze: options.freeze ?? eeh,

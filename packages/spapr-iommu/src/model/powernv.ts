@@ -2,8 +2,9 @@
 // Source: arch/powerpc/platforms/powernv/pci-ioda.c, pci-ioda-tce.c.
 // Invariant: tableSize is what createTable's table gives back when freed (`allocatedBytes`).
 import { EINVAL, ENOMEM } from "@minivmm/host";
+import { TceArena } from "./arena/index.ts";
 import { isPowerOfTwo, log2, type SpaprPlatform, type WindowPlace, type WindowRequest } from "./platform.ts";
-import { type AllocateWords, TceTable } from "./table.ts";
+import { TceTable } from "./table.ts";
 
 export interface PowernvOptions {
   pageSize: number;
@@ -17,7 +18,8 @@ export interface PowernvOptions {
   freeze?: boolean;
   /** Are user views charged with the table? Default true (6.12, 6.1). */
   chargeUserView?: boolean;
-  allocate?: AllocateWords;
+  /** Where tables lie. Default: memory of their own. */
+  arena?: TceArena;
 }
 
 const MAX_LEVELS = 5;
@@ -27,7 +29,7 @@ const SECOND_WINDOW = 1n << 59n;
 const LARGEST_ALLOCATION_SHIFT = 24;
 
 export function powernv(options: PowernvOptions): SpaprPlatform {
-  const { pageSize, chargeUserView = true, allocate } = options;
+  const { pageSize, chargeUserView = true, arena = new TceArena(Math.log2(options.pageSize)) } = options;
   const copies = chargeUserView ? 2 : 1;
 
   function createTable(request: WindowRequest, place: WindowPlace): TceTable | number {
@@ -43,8 +45,9 @@ export function powernv(options: PowernvOptions): SpaprPlatform {
       levels,
       allocatedBytes: powernvTableSize(request, pageSize) * copies,
       writeImpliesRead: true,
+      userView: chargeUserView,
     };
-    return new TceTable(shape, allocate);
+    return TceTable.create(shape, arena);
   }
 
   return {

@@ -1,51 +1,13 @@
 // Preregistered memory (mm_iommu): ranges of a process that are pinned once, so that mapping them later is cheap.
 // One list per address space, shared by its containers. Source: arch/powerpc/mm/book3s64/iommu_api.c.
+// Regions lie in the kernel's TCE arena (arena/layout.ts, REGION), so that a hypercall finds them without JavaScript.
 // Invariants: regions of one mm do not overlap; `mapped` is 1 plus the TCEs that point into the region; a region that
 // left the list has mapped 0. Lookups do not allocate.
 import { EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM } from "@minivmm/host";
 import { type AddressSpace, KernelError } from "@minivmm/host/model";
+import { REGION, type TceArena, writeNumber } from "./arena/index.ts";
 import { backingSize, pinForWrite } from "./pin.ts";
-
-export class MemoryRegion {
-  /** First user address and first address behind. */
-  readonly start: number;
-  readonly end: number;
-  /** Host physical address of each page. */
-  readonly pages: Float64Array;
-  /** The largest IOMMU page that the region can back. */
-  readonly pageShift: number;
-  /** Registrations. */
-  used = 1;
-  mapped = 1;
-  readonly #pageSize: number;
-
-  constructor(start: number, pages: Float64Array, pageSize: number, pageShift: number) {
-    this.start = start;
-    this.end = start + pages.length * pageSize;
-    this.pages = pages;
-    this.pageShift = pageShift;
-    this.#pageSize = pageSize;
-  }
-
-  /** mm_iommu_ua_to_hpa: -1 outside, or when an IOMMU page of 2^shift bytes is larger than what backs the region. */
-  physical(address: number, shift: number): number {
-    if (shift > this.pageShift) return -1;
-    const index = Math.floor((address - this.start) / this.#pageSize);
-    const page = this.pages[index];
-    return page === undefined ? -1 : page + ((address - this.start) % this.#pageSize);
-  }
-
-  /** False once the region is dying. */
-  mappedInc(): boolean {
-    if (this.mapped === 0) return false;
-    this.mapped++;
-    return true;
-  }
-
-  mappedDec(): void {
-    if (this.mapped > 1) this.mapped--;
-  }
-}
+import { MemoryRegion } from "./region.ts";
 
 /** Pages pinned in one step: as many as have their pointers in the largest page allocation. */
 const PIN_CHUNK = (16 * 1024 * 1024) / 8;
@@ -54,19 +16,25 @@ const LARGEST_ARRAY = 2 ** 29;
 
 export class PreregisteredMemory {
   readonly #mm: AddressSpace;
+  readonly #arena: TceArena;
+  /** Where the arena keeps the pointer to the first region. */
+  readonly head: number;
   readonly #regions: MemoryRegion[] = [];
   #last: MemoryRegion | null = null;
   static readonly #lists = new WeakMap<AddressSpace, PreregisteredMemory>();
 
-  private constructor(mm: AddressSpace) {
+  private constructor(mm: AddressSpace, arena: TceArena) {
     this.#mm = mm;
+    this.#arena = arena;
+    this.head = arena.allocate(2);
+    if (this.head === 0) throw new KernelError(ENOMEM, "the TCE arena is full");
   }
 
-  /** The list of an address space. */
-  static of(mm: AddressSpace): PreregisteredMemory {
+  /** The list of an address space, which is in its kernel's arena. */
+  static of(mm: AddressSpace, arena: TceArena): PreregisteredMemory {
     let list = PreregisteredMemory.#lists.get(mm);
     if (!list) {
-      list = new PreregisteredMemory(mm);
+      list = new PreregisteredMemory(mm, arena);
       PreregisteredMemory.#lists.set(mm, list);
     }
     return list;
@@ -121,7 +89,9 @@ export class PreregisteredMemory {
     }
     if (!overlapFirst && this.#overlaps(start, size)) throw refuse(EINVAL, "the range overlaps a registered one");
     const region = this.#pin(start, count);
+    if (region === null) throw refuse(ENOMEM, "the TCE arena has no room for the region's pages");
     this.#regions.push(region);
+    this.#link();
     return region;
   }
 
@@ -133,11 +103,23 @@ export class PreregisteredMemory {
       region.used++;
       return -EBUSY;
     }
-    region.mapped = 0;
     this.#regions.splice(this.#regions.indexOf(region), 1);
     if (this.#last === region) this.#last = null;
-    this.#mm.account(-region.pages.length);
+    this.#link();
+    this.#mm.account(-region.count);
+    region.release();
     return 0;
+  }
+
+  /** Writes the list's order into the arena. */
+  #link(): void {
+    const { words } = this.#arena;
+    let at = this.head;
+    for (const { record } of this.#regions) {
+      words[at] = record;
+      at = record + REGION.NEXT;
+    }
+    words[at] = 0;
   }
 
   #overlaps(start: number, size: number): boolean {
@@ -153,21 +135,36 @@ export class PreregisteredMemory {
     return Math.min((at - start) / mm.pageSize, count);
   }
 
-  #pin(start: number, count: number): MemoryRegion {
+  #pin(start: number, count: number): MemoryRegion | null {
     const mm = this.#mm;
+    const arena = this.#arena;
+    const record = arena.allocate(REGION.SIZE);
+    const pages = arena.allocate(count * 2);
+    if (record === 0 || pages === 0) {
+      arena.free(record, REGION.SIZE);
+      arena.free(pages, count * 2);
+      return null;
+    }
+    const { words } = arena;
     const base = Math.log2(mm.pageSize);
-    const pages = new Float64Array(count);
     let shift = Math.min(trailingZeros(start), trailingZeros(count * mm.pageSize));
     // The kernel's helper variable keeps a huge shift: a later base page does not lower the result.
     let backing = base;
     for (let i = 0; i < count; i++) {
       const address = start + i * mm.pageSize;
-      pages[i] = pinForWrite(mm, address);
+      writeNumber(words, pages + i * 2, pinForWrite(mm, address));
       const size = backingSize(mm, address);
       if (size > mm.pageSize) backing = Math.log2(size);
       shift = Math.min(shift, backing);
     }
-    return new MemoryRegion(start, pages, mm.pageSize, shift);
+    words[record + REGION.PAGE_SHIFT] = shift;
+    writeNumber(words, record + REGION.START, start);
+    writeNumber(words, record + REGION.END, start + count * mm.pageSize);
+    words[record + REGION.MAPPED] = 1;
+    words[record + REGION.USED] = 1;
+    words[record + REGION.PAGES] = pages;
+    words[record + REGION.PAGE_COUNT] = count;
+    return new MemoryRegion(arena, record, mm.pageSize);
   }
 }
 

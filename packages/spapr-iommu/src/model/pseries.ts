@@ -4,8 +4,9 @@
 // Source: arch/powerpc/platforms/pseries/iommu.c (6.10 and later), and what a 6.12 guest of QEMU 7.2 answered.
 // The size calculation checks nothing: impossible windows are charged, then refused, and the charge stays.
 import { EINVAL, ENOSPC, EPERM } from "@minivmm/host";
+import { TceArena } from "./arena/index.ts";
 import { isPowerOfTwo, log2, type SpaprPlatform, type WindowPlace, type WindowRequest } from "./platform.ts";
-import { type AllocateWords, TceTable } from "./table.ts";
+import { TceTable } from "./table.ts";
 
 export interface PseriesOptions {
   pageSize: number;
@@ -19,7 +20,8 @@ export interface PseriesOptions {
   eeh?: boolean;
   /** Default false. */
   freeze?: boolean;
-  allocate?: AllocateWords;
+  /** Where tables lie. Default: memory of their own. */
+  arena?: TceArena;
 }
 
 const DEFAULT_SHIFT = 12;
@@ -28,7 +30,7 @@ const DYNAMIC_WINDOW = 1n << 59n;
 const IMPOSSIBLE_SIZE = 0xffff_ffff;
 
 export function pseries(options: PseriesOptions): SpaprPlatform {
-  const { pageSize, allocate } = options;
+  const { pageSize, arena = new TceArena(Math.log2(options.pageSize)) } = options;
   const tce32Size = options.tce32Size ?? 0x4000_0000;
   const largest = options.largestWindow ?? 2 ** 37;
 
@@ -50,7 +52,7 @@ export function pseries(options: PseriesOptions): SpaprPlatform {
     }
     const start = fits ? 0n : DYNAMIC_WINDOW;
     const shape = { start, pageShift, entries, levels: 1, allocatedBytes: tableSize(request), writeImpliesRead: false };
-    return new TceTable(shape, allocate);
+    return TceTable.create(shape, arena);
   }
 
   return {

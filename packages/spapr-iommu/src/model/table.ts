@@ -1,14 +1,29 @@
 // A TCE table (iommu_table): one DMA window's entries, and beside each the user address it was made from.
-// Entries are pairs of 32-bit words [low, high] in Uint32Arrays, in blocks that appear when first written: a one-level
-// table up to 16 MiB is a single block, so it can live in memory that is shared with a CPU engine (`allocate`).
-// Value: host physical page | TCE_PCI_WRITE | TCE_PCI_READ; 0 is "none". Host byte order; only tables that a guest
-// can map are big endian. Source: arch/powerpc/include/asm/iommu.h, platforms/powernv/pci-ioda-tce.c.
+// Entries lie in the kernel's TCE arena as a tree of leaves that appear when first written (arena/layout.ts, HARDWARE);
+// this class is the handle. Value of an entry: host physical page | TCE_PCI_WRITE | TCE_PCI_READ; 0 is "none".
+// Source: arch/powerpc/include/asm/iommu.h, platforms/powernv/pci-ioda-tce.c.
+// Invariants: nothing outside [0, entries) is read or written; references count who may still use the table, and the
+// last one gives the memory back, after which the handle finds no entry.
+import { ENOMEM } from "@minivmm/host";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../uapi.ts";
+import {
+  DIRECTORY_SHIFT,
+  HARDWARE,
+  HARDWARE_USER_VIEW,
+  HARDWARE_WRITE_IMPLIES_READ,
+  HEADER,
+  LEAF_ENTRIES,
+  LEAF_USER,
+  LEAF_WORDS,
+  readNumber,
+  type TceArena,
+  writeNumber,
+} from "./arena/index.ts";
+import { pageNumber } from "./bus-address.ts";
 
 const PERMISSION = TCE_PCI_READ | TCE_PCI_WRITE;
 const TWO_32 = 0x1_0000_0000;
-
-export type AllocateWords = (words: number) => Uint32Array;
+const DIRECTORY = 1 << DIRECTORY_SHIFT;
 
 export interface TceTableShape {
   /** Bus address of the first entry. */
@@ -22,16 +37,9 @@ export interface TceTableShape {
   readonly allocatedBytes: number;
   /** The hardware lets the device read whatever it may write. */
   readonly writeImpliesRead: boolean;
+  /** Whether the user view exists from the beginning. Default true. */
+  readonly userView?: boolean;
 }
-
-interface Block {
-  readonly words: Uint32Array;
-  readonly user: Uint32Array;
-}
-
-/** Entries of a block: a whole flat table of 16 MiB, or one level's worth of a larger one. */
-const LARGEST_FLAT = 0x20_0000;
-const BLOCK = 0x2000;
 
 export class TceTable {
   readonly start: bigint;
@@ -42,18 +50,23 @@ export class TceTable {
   readonly allocatedBytes: number;
   /** Number of the first entry: bus address >> pageShift. Below 2^52. */
   readonly offset: number;
-  readonly blockEntries: number;
   /** Bytes charged for a user view that was made later than the table. */
   userViewBytes = 0;
-  /** Entries in use. */
-  live = 0;
+  /** Hardware that does not take updates of an entry: exchange answers -1. For those who try faults. */
+  refuses: ((entry: number) => boolean) | null = null;
+  readonly #arena: TceArena;
   readonly #writeImpliesRead: boolean;
-  readonly #allocate: AllocateWords;
-  readonly #blocks = new Map<number, Block>();
-  #block: Block | null = null;
-  #blockIndex = -1;
+  readonly #depth: number;
+  /** Leaves that the whole table has, and pointers in the topmost directory. */
+  readonly #leaves: number;
+  readonly #topSize: number;
+  #record: number;
+  #refs = 1;
+  #leaf = 0;
+  #leafIndex = -1;
 
-  constructor(shape: TceTableShape, allocate: AllocateWords = (words) => new Uint32Array(words)) {
+  /** `record` is zero memory of the arena, for a table that `create` makes. */
+  private constructor(shape: TceTableShape, arena: TceArena, record: number) {
     this.start = shape.start;
     this.pageShift = shape.pageShift;
     this.pageSize = 2 ** shape.pageShift;
@@ -61,9 +74,63 @@ export class TceTable {
     this.levels = shape.levels;
     this.allocatedBytes = shape.allocatedBytes;
     this.offset = Number(shape.start >> BigInt(shape.pageShift));
-    this.blockEntries = shape.levels <= 1 && shape.entries <= LARGEST_FLAT ? shape.entries : BLOCK;
     this.#writeImpliesRead = shape.writeImpliesRead;
-    this.#allocate = allocate;
+    this.#arena = arena;
+    this.#record = record;
+    this.#leaves = Math.ceil(shape.entries / LEAF_ENTRIES);
+    let depth = this.#leaves > 1 ? 1 : 0;
+    let topSize = this.#leaves;
+    for (; topSize > DIRECTORY; depth++) topSize = Math.ceil(topSize / DIRECTORY);
+    this.#depth = depth;
+    this.#topSize = topSize;
+    const { words } = arena;
+    words[record + HARDWARE.PAGE_SHIFT] = shape.pageShift;
+    words[record + HARDWARE.FLAGS] =
+      (shape.writeImpliesRead ? HARDWARE_WRITE_IMPLIES_READ : 0) | (shape.userView === false ? 0 : HARDWARE_USER_VIEW);
+    writeNumber(words, record + HARDWARE.OFFSET, this.offset);
+    writeNumber(words, record + HARDWARE.ENTRIES, this.entries);
+    words[record + HARDWARE.DEPTH] = depth;
+  }
+
+  /** A table without entries, or -ENOMEM. */
+  static create(shape: TceTableShape, arena: TceArena): TceTable | number {
+    const record = arena.allocate(HARDWARE.SIZE);
+    return record === 0 ? -ENOMEM : new TceTable(shape, arena, record);
+  }
+
+  /** Where the arena has this table: a HARDWARE record. */
+  get record(): number {
+    return this.#record;
+  }
+
+  /** Entries in use. */
+  get live(): number {
+    return this.#arena.words[this.#record + HARDWARE.LIVE] as number;
+  }
+
+  /** Whether user addresses can be kept: without, nothing may be mapped by a hypercall. */
+  get userView(): boolean {
+    return ((this.#arena.words[this.#record + HARDWARE.FLAGS] as number) & HARDWARE_USER_VIEW) !== 0;
+  }
+
+  makeUserView(): void {
+    const at = this.#record + HARDWARE.FLAGS;
+    this.#arena.words[at] = (this.#arena.words[at] as number) | HARDWARE_USER_VIEW;
+  }
+
+  /** iommu_tce_table_get. */
+  get(): this {
+    this.#refs++;
+    return this;
+  }
+
+  /** iommu_tce_table_put. */
+  put(): void {
+    if (--this.#refs !== 0) return;
+    this.#freeTree(this.#arena.words[this.#record + HARDWARE.ROOT] as number, this.#depth);
+    this.#arena.free(this.#record, HARDWARE.SIZE);
+    this.#record = HEADER.NOTHING;
+    this.#leafIndex = -1;
   }
 
   /** Index of a bus address's entry, or -1 outside the window. */
@@ -74,36 +141,38 @@ export class TceTable {
 
   /** The host physical page of an entry, without permissions; only meaningful when `permission` is not 0. */
   page(entry: number): number {
-    const block = this.#find(entry);
-    if (block === null) return 0;
-    const at = this.#at(entry);
-    const low = block.words[at] as number;
-    return (block.words[at + 1] as number) * TWO_32 + (low - (low & PERMISSION));
+    const leaf = this.#find(entry);
+    if (leaf === 0) return 0;
+    const at = leaf + slotOf(entry);
+    const { words } = this.#arena;
+    const low = words[at] as number;
+    return (words[at + 1] as number) * TWO_32 + (low - (low & PERMISSION));
   }
 
   /** TCE_PCI_READ | TCE_PCI_WRITE bits of an entry. */
   permission(entry: number): number {
-    const block = this.#find(entry);
-    return block === null ? 0 : (block.words[this.#at(entry)] as number) & PERMISSION;
+    const leaf = this.#find(entry);
+    return leaf === 0 ? 0 : (this.#arena.words[leaf + slotOf(entry)] as number) & PERMISSION;
   }
 
   /** User address an entry was made from; 0 for none. */
   userAddress(entry: number): number {
-    const block = this.#find(entry);
-    if (block === null) return 0;
-    const at = this.#at(entry);
-    return (block.user[at + 1] as number) * TWO_32 + (block.user[at] as number);
+    const leaf = this.#find(entry);
+    if (leaf === 0) return 0;
+    return readNumber(this.#arena.words, leaf + LEAF_USER + slotOf(entry));
   }
 
-  /** iommu_tce_xchg: stores an entry and returns the permission bits that it had. */
+  /** iommu_tce_xchg: stores an entry and returns the permission bits that it had; -1 when it cannot be stored. */
   exchange(entry: number, page: number, permission: number): number {
-    let block = this.#find(entry);
-    if (block === null) {
+    if (this.refuses?.(entry)) return -1;
+    let leaf = this.#find(entry);
+    if (leaf === 0) {
       if (permission === 0) return 0;
-      block = this.#create(entry);
+      leaf = this.#make(entry);
+      if (leaf === 0) return -1;
     }
-    const at = this.#at(entry);
-    const { words } = block;
+    const at = leaf + slotOf(entry);
+    const { words } = this.#arena;
     const old = (words[at] as number) & PERMISSION;
     const bits = this.#writeImpliesRead && permission & TCE_PCI_WRITE ? PERMISSION : permission;
     if (bits === 0) {
@@ -113,66 +182,96 @@ export class TceTable {
       words[at] = (page % TWO_32) + bits;
       words[at + 1] = Math.floor(page / TWO_32);
     }
-    if (old === 0 && bits !== 0) this.live++;
-    else if (old !== 0 && bits === 0) this.live--;
+    if (old === 0 && bits !== 0) this.#count(1);
+    else if (old !== 0 && bits === 0) this.#count(-1);
     return old;
   }
 
-  setUserAddress(entry: number, address: number): void {
-    const block = this.#find(entry);
-    if (block === null) return;
-    const at = this.#at(entry);
-    block.user[at] = address % TWO_32;
-    block.user[at + 1] = Math.floor(address / TWO_32);
+  /** False when there is no room for it. */
+  setUserAddress(entry: number, address: number): boolean {
+    let leaf = this.#find(entry);
+    if (leaf === 0) {
+      if (address === 0) return true;
+      leaf = this.#make(entry);
+      if (leaf === 0) return false;
+    }
+    writeNumber(this.#arena.words, leaf + LEAF_USER + slotOf(entry), address);
+    return true;
   }
 
-  /** First entry at or behind `entry` whose block exists; `entries` when there is none. Lets a clear skip empty space. */
+  /** First entry at or behind `entry` whose leaf exists; `entries` when there is none. Lets a clear skip empty space. */
   nextPresent(entry: number): number {
-    if (this.#find(entry) !== null) return entry;
-    const index = Math.floor(entry / this.blockEntries);
-    if (this.#blocks.size === 0) return this.entries;
-    let best = Number.POSITIVE_INFINITY;
-    for (const each of this.#blocks.keys()) if (each > index && each < best) best = each;
-    return Math.min(best * this.blockEntries, this.entries);
+    for (let index = Math.floor(entry / LEAF_ENTRIES); index < this.#leaves; ) {
+      const missing = this.#missing(index);
+      if (missing === 0) return Math.max(entry, index * LEAF_ENTRIES);
+      index = (Math.floor(index / missing) + 1) * missing;
+    }
+    return this.entries;
   }
 
-  #at(entry: number): number {
-    return (entry % this.blockEntries) * 2;
+  #count(step: number): void {
+    const at = this.#record + HARDWARE.LIVE;
+    this.#arena.words[at] = (this.#arena.words[at] as number) + step;
   }
 
-  #find(entry: number): Block | null {
-    const index = Math.floor(entry / this.blockEntries);
-    if (index === this.#blockIndex) return this.#block;
-    const block = this.#blocks.get(index);
-    if (block === undefined) return null;
-    this.#block = block;
-    this.#blockIndex = index;
-    return block;
+  #find(entry: number): number {
+    const index = Math.floor(entry / LEAF_ENTRIES);
+    return index === this.#leafIndex ? this.#leaf : this.#walk(index, false);
   }
 
-  #create(entry: number): Block {
-    const index = Math.floor(entry / this.blockEntries);
-    const words = Math.min(this.blockEntries, this.entries) * 2;
-    const block = { words: this.#allocate(words), user: this.#allocate(words) };
-    this.#blocks.set(index, block);
-    this.#block = block;
-    this.#blockIndex = index;
-    return block;
+  #make(entry: number): number {
+    return this.#walk(Math.floor(entry / LEAF_ENTRIES), true);
+  }
+
+  /** The leaf's pointer; 0 when it is missing and not to be made, or cannot be. */
+  #walk(index: number, make: boolean): number {
+    if (!(index >= 0 && index < this.#leaves)) return 0;
+    const arena = this.#arena;
+    let slot = this.#record + HARDWARE.ROOT;
+    for (let level = this.#depth; ; level--) {
+      let node = arena.words[slot] as number;
+      if (node === 0) {
+        if (!make || this.#record === HEADER.NOTHING) return 0;
+        node = arena.allocate(this.#sizeAt(level));
+        if (node === 0) return 0;
+        arena.words[slot] = node;
+      }
+      if (level === 0) {
+        this.#leaf = node;
+        this.#leafIndex = index;
+        return node;
+      }
+      slot = node + (Math.floor(index / DIRECTORY ** (level - 1)) % DIRECTORY);
+    }
+  }
+
+  /** 0 when the leaf exists; else how many leaves lie below the pointer that is missing. */
+  #missing(index: number): number {
+    let slot = this.#record + HARDWARE.ROOT;
+    for (let level = this.#depth; ; level--) {
+      const node = this.#arena.words[slot] as number;
+      if (node === 0) return DIRECTORY ** level;
+      if (level === 0) return 0;
+      slot = node + (Math.floor(index / DIRECTORY ** (level - 1)) % DIRECTORY);
+    }
+  }
+
+  /** Words of a node: a leaf, the topmost directory, or a full one. */
+  #sizeAt(level: number): number {
+    if (level === 0) return LEAF_WORDS;
+    return level === this.#depth ? this.#topSize : DIRECTORY;
+  }
+
+  #freeTree(node: number, level: number): void {
+    if (node === 0) return;
+    const size = this.#sizeAt(level);
+    if (level > 0) {
+      for (let i = 0; i < size; i++) this.#freeTree(this.#arena.words[node + i] as number, level - 1);
+    }
+    this.#arena.free(node, size);
   }
 }
 
-/** A bus address in IOMMU pages; exact, for every page size from 4 KiB up. */
-export function pageNumber(hi: number, lo: number, shift: number): number {
-  return shift < 32 ? hi * 2 ** (32 - shift) + (lo >>> shift) : Math.floor(hi / 2 ** (shift - 32));
-}
-
-/** Is a 64-bit value in halves a multiple of 2^shift? */
-export function isAligned(hi: number, lo: number, shift: number): boolean {
-  if (shift >= 32) return lo === 0 && hi % 2 ** (shift - 32) === 0;
-  return (lo & (2 ** shift - 1)) === 0;
-}
-
-/** The part of a bus address below its IOMMU page number. */
-export function offsetInPage(hi: number, lo: number, shift: number): number {
-  return shift <= 32 ? lo % 2 ** shift : (hi % 2 ** (shift - 32)) * TWO_32 + lo;
+function slotOf(entry: number): number {
+  return (entry % LEAF_ENTRIES) * 2;
 }

@@ -129,6 +129,7 @@ export class ContainerWindows {
       if (table && this.#adopted) {
         clearTces(table, 0, table.entries, this.#use);
         this.tables[slot] = null;
+        table.put();
       }
       group.unsetWindow(slot);
     }
@@ -150,5 +151,6 @@ export class ContainerWindows {
   #free(table: TceTable): void {
     this.#account.release(Math.floor(table.allocatedBytes / this.#pageSize));
     this.#account.release(Math.ceil(table.userViewBytes / this.#pageSize));
+    table.put();
   }
 }
