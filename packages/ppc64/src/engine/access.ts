@@ -6,6 +6,7 @@ import { VECTOR_MACHINE_CHECK } from "./bits.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { SCRATCH, STATUS, Step } from "./layout.ts";
 import { Access, type RadixMmu } from "./radix.ts";
+import type { RealMemory } from "./real-memory.ts";
 import type { CpuState } from "./state.ts";
 import type { SoftTlb } from "./tlb.ts";
 
@@ -30,7 +31,7 @@ export class MemoryAccess {
   private readonly mmu: RadixMmu;
   private readonly tlb: SoftTlb;
   private readonly interrupts: Interrupts;
-  private readonly ramOffset: number;
+  private readonly real: RealMemory;
   private readonly exit: () => number;
 
   constructor(options: {
@@ -38,7 +39,7 @@ export class MemoryAccess {
     mmu: RadixMmu;
     tlb: SoftTlb;
     interrupts: Interrupts;
-    ramOffset: number;
+    real: RealMemory;
     request: MmioRequest;
     exit: () => number;
   }) {
@@ -46,7 +47,7 @@ export class MemoryAccess {
     this.mmu = options.mmu;
     this.tlb = options.tlb;
     this.interrupts = options.interrupts;
-    this.ramOffset = options.ramOffset;
+    this.real = options.real;
     this.request = options.request;
     this.exit = options.exit;
   }
@@ -54,10 +55,11 @@ export class MemoryAccess {
   /** A load or store of 1, 2, 4 or 8 bytes at any address. Returns a Step value. */
   access(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
     this.misses++;
+    this.real.prepare();
     if ((eaLo & 0xfff) + bytes > 4096) return this.split(eaLo, eaHi, bytes, write);
     if (!this.translate(eaLo, eaHi, write)) return Step.resync;
-    if (!this.mmu.inRam) return this.device(bytes, write);
-    const host = this.ramOffset + this.mmu.realLo;
+    const host = this.mmu.host(write);
+    if (host === 0) return this.device(bytes, write);
     this.tlb.enterData(eaLo, eaHi, host, write);
     this.exchange(host, 0, bytes, write);
     return Step.next;
@@ -66,9 +68,10 @@ export class MemoryAccess {
   /** Wasm address for an aligned access, or 0 with STATUS set when it faults. Device memory has no atomic accesses. */
   touch(eaLo: number, eaHi: number, write: boolean): number {
     this.misses++;
+    this.real.prepare();
     if (this.translate(eaLo, eaHi, write)) {
-      if (this.mmu.inRam) {
-        const host = this.ramOffset + this.mmu.realLo;
+      const host = this.mmu.host(write);
+      if (host !== 0) {
         this.tlb.enterData(eaLo, eaHi, host, write);
         return host;
       }
@@ -90,15 +93,15 @@ export class MemoryAccess {
     const nextLo = (eaLo + first) >>> 0;
     const nextHi = nextLo === 0 ? (eaHi + 1) >>> 0 : eaHi;
     if (!this.translate(eaLo, eaHi, write)) return Step.resync;
-    const inRam = this.mmu.inRam;
-    const host = this.ramOffset + this.mmu.realLo;
+    const host = this.mmu.host(write);
     if (!this.translate(nextLo, nextHi, write)) return Step.resync;
-    if (!inRam || !this.mmu.inRam) {
+    const nextHost = this.mmu.host(write);
+    if (host === 0 || nextHost === 0) {
       this.interrupts.alignment(eaLo, eaHi);
       return Step.resync;
     }
     this.exchange(host, 0, first, write);
-    this.exchange(this.ramOffset + this.mmu.realLo, first, bytes - first, write);
+    this.exchange(nextHost, first, bytes - first, write);
     return Step.next;
   }
 

@@ -2,7 +2,7 @@
 // accesses, the RTAS trap address). One Cpu is one hardware thread of a POWER9 in a little-endian, radix, LPAR guest.
 
 import { Ppc64Error } from "../error.ts";
-import { instantiate, sharedMemory, type WasmMemory } from "../wasm/runtime.ts";
+import { instantiate, type WasmMemory } from "../wasm/runtime.ts";
 import { MemoryAccess } from "./access.ts";
 import {
   MSR_EE,
@@ -21,23 +21,27 @@ import {
 import { Clock } from "./clock.ts";
 import { type CpuCounters, readCounters } from "./counters.ts";
 import { Decoder } from "./decoder.ts";
+import { ForeignMode } from "./foreign-mode.ts";
+import { allocateGuestRam, type GuestRam, type GuestRamOptions, giveBackGuestRam, takeGuestRam } from "./guest-ram.ts";
 import { type Environment, type InterpreterExports, interpreterModule } from "./interpreter.ts";
 import { Interrupts } from "./interrupts.ts";
-import { memoryPlan, Step } from "./layout.ts";
+import { DATA_TLBS, RECORD_BYTES, Step } from "./layout.ts";
+import { PageFrames, type PageSource } from "./page-frames.ts";
 import { Access, RadixMmu } from "./radix.ts";
+import { RealMemory } from "./real-memory.ts";
 import { Registers } from "./registers.ts";
 import { instructionTable } from "./semantics/index.ts";
 import { CpuState } from "./state.ts";
 import { SystemInstructions } from "./system.ts";
 import { SoftTlb } from "./tlb.ts";
 
-export interface CpuOptions {
-  /** Bytes of guest RAM from guest real 0: a multiple of 64 KiB, below about 4 GiB minus the decode pool. */
-  readonly ramBytes: number;
+export interface CpuOptions extends Partial<GuestRamOptions> {
+  /** RAM to work on, made by allocateGuestRam(); absent: `ramBytes` and `decodePages` say what is allocated. */
+  readonly ram?: GuestRam;
+  /** Memory beyond RAM, reached page by page through the frames of `ram`. */
+  readonly pages?: PageSource;
   /** Processor version register. Default: POWER9 DD2.2. */
   readonly pvr?: number;
-  /** How many code pages are kept decoded, 20 KiB each. Default 4096. */
-  readonly decodePages?: number;
   /** An instruction fetch from this guest real address, with relocation off, leaves run() (RTAS entry point). */
   readonly trapAddress?: number;
 }
@@ -55,40 +59,16 @@ export interface CpuExit {
 }
 
 const DEFAULT_PVR = 0x004e1202;
-const DEFAULT_DECODE_PAGES = 4096;
-const LARGEST_MEMORY = 2 ** 32;
-
-function checkedPlan(options: CpuOptions): { ramOffset: number; totalBytes: number; poolPages: number } {
-  const { ramBytes } = options;
-  const poolPages = options.decodePages ?? DEFAULT_DECODE_PAGES;
-  if (!Number.isInteger(ramBytes) || ramBytes <= 0 || ramBytes % 65536 !== 0) {
-    throw new Ppc64Error(`ramBytes is ${ramBytes}, which is no positive multiple of 64 KiB`, {
-      code: "CPU_RAM_SIZE",
-      details: { ramBytes },
-    });
-  }
-  if (!Number.isInteger(poolPages) || poolPages < 1) {
-    throw new Ppc64Error(`decodePages is ${poolPages}; at least one page is needed`, {
-      code: "CPU_DECODE_PAGES",
-      details: { poolPages },
-    });
-  }
-  const plan = memoryPlan(ramBytes, poolPages);
-  if (plan.totalBytes > LARGEST_MEMORY) {
-    throw new Ppc64Error(`${ramBytes} bytes of RAM do not fit: state, decode pool and RAM share 4 GiB`, {
-      code: "CPU_RAM_SIZE",
-      details: { ramBytes, ...plan },
-      hint: `At most ${LARGEST_MEMORY - plan.ramOffset} bytes fit with this decode pool.`,
-    });
-  }
-  return { ...plan, poolPages };
-}
-
 export class Cpu extends Registers {
   readonly memory: WasmMemory;
   /** Byte offset of guest real 0 in `memory`. */
   readonly ramOffset: number;
   readonly ramBytes: number;
+  /**
+   * Asked about every hypercall before run() is left: true when it has answered in the registers, and the guest goes on.
+   * Called inside the interpreter's dispatch, so it must not run this CPU.
+   */
+  hypercallInside: (() => boolean) | undefined;
   /** Filled when run() returns mmio, trap or halt; one object, reused. */
   readonly exit: CpuExit = { gpa: 0, size: 0, write: false, lo: 0, hi: 0, message: "" };
   private readonly wasm: InterpreterExports;
@@ -99,30 +79,32 @@ export class Cpu extends Registers {
   private readonly decoder: Decoder;
   private readonly access: MemoryAccess;
   private readonly system: SystemInstructions;
+  private readonly foreign: ForeignMode;
+  private readonly real: RealMemory;
+  private readonly ram: GuestRam;
   private readonly trapAddress: number;
   private reason: number = ExitReason.budget;
   private codeMisses = 0;
 
-  /** Allocates guest memory and compiles the interpreter, synchronously. Throws Ppc64Error on impossible options. */
+  /**
+   * Compiles the interpreter, synchronously, and allocates guest memory unless it is given.
+   * Throws Ppc64Error on impossible options.
+   */
   static create(options: CpuOptions): Cpu {
-    const { ramOffset, totalBytes, poolPages } = checkedPlan(options);
-    const memory = sharedMemory(totalBytes);
-    return new Cpu(options, memory, new CpuState(memory), { ramOffset, totalBytes, poolPages });
+    const ram = options.ram ?? allocateGuestRam({ ...options, ramBytes: options.ramBytes ?? 0 });
+    takeGuestRam(ram);
+    return new Cpu(options, ram, new CpuState(ram.memory));
   }
 
-  private constructor(
-    options: CpuOptions,
-    memory: WasmMemory,
-    state: CpuState,
-    plan: { ramOffset: number; totalBytes: number; poolPages: number },
-  ) {
+  private constructor(options: CpuOptions, ram: GuestRam, state: CpuState) {
     super(state);
-    const { ramBytes } = options;
-    const { ramOffset, totalBytes, poolPages } = plan;
+    const { memory, ramOffset, ramBytes, totalBytes } = ram;
+    this.ram = ram;
     this.memory = memory;
     this.ramOffset = ramOffset;
     this.ramBytes = ramBytes;
     this.trapAddress = options.trapAddress ?? -1;
+    this.real = new RealMemory(ramOffset, ramBytes);
 
     const table = instructionTable();
     const environment: Environment = {
@@ -135,13 +117,17 @@ export class Cpu extends Registers {
       touch: (low, high, _bytes, write) => this.access.touch(low >>> 0, high >>> 0, write !== 0),
     };
     const wasm = instantiate<InterpreterExports>(interpreterModule(table, totalBytes), environment);
+    // What another CPU may have left in this memory.
+    wasm.fill(0, 0, DATA_TLBS);
     const clock = new Clock(state);
     const interrupts = new Interrupts(state, clock);
     const tlb = new SoftTlb(state, wasm);
-    const mmu = new RadixMmu(state, ramOffset, ramBytes);
+    const { real } = this;
+    const mmu = new RadixMmu(state, real);
     const flushCode = (): void => tlb.flushCode();
-    const decoder = new Decoder({ state, wasm, table, ramOffset, ramBytes, poolPages, flushCode });
-    const hypercall = (): number => this.leave(ExitReason.hcall);
+    const poolPages = ram.decodePages;
+    const decoder = new Decoder({ state, wasm, table, ramBytes, poolPages, flushCode });
+    const hypercall = (): number => (this.hypercallInside?.() === true ? Step.resync : this.leave(ExitReason.hcall));
     const device = (): number => this.leave(ExitReason.mmio);
     this.wasm = wasm;
     this.clock = clock;
@@ -150,7 +136,14 @@ export class Cpu extends Registers {
     this.mmu = mmu;
     this.decoder = decoder;
     this.system = new SystemInstructions({ state, clock, interrupts, tlb, decoder, hypercall });
-    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, ramOffset, request: this.exit, exit: device });
+    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, real, request: this.exit, exit: device });
+    const halt = (message: string): number => this.halt(message);
+    this.foreign = new ForeignMode({ state, clock, real, system: this.system, halt });
+    if (options.pages !== undefined) {
+      const forget = (): void => this.forgetMemory();
+      const { frameOffset: start, framePages: count } = ram;
+      real.frames = new PageFrames({ state, source: options.pages, start, count, forget });
+    }
     state.setSpr(SPR_PVR, options.pvr ?? DEFAULT_PVR, 0);
     state.setMsr(MSR_LE, MSR_SF_HI);
   }
@@ -189,9 +182,36 @@ export class Cpu extends Registers {
     this.access.answered = true;
   }
 
-  /** Level of the external interrupt line; looked at when run() starts and whenever the guest sets MSR[EE]. */
-  setExternalInterrupt(level: boolean): void {
+  /** Finishes the instruction that completeMmio() answered, and nothing else. */
+  finishMmio(): void {
+    if (!this.access.answered) return;
+    const { state, mmu } = this;
+    const { pcLo, pcHi } = state;
+    const host = mmu.translate(pcLo, pcHi, Access.fetch) ? mmu.host(false) : 0;
+    if (host !== 0) {
+      const records = this.decoder.page(mmu.realHi * 2 ** 20 + (mmu.realLo >>> 12), host & ~0xfff);
+      const ip = records + ((pcLo & 0xffc) >> 2) * RECORD_BYTES;
+      this.decoder.decode(ip);
+      if (this.wasm.step(ip) === Step.next) {
+        state.setPc(pcLo + 4, pcLo === 0xfffffffc ? pcHi + 1 : pcHi);
+        this.clock.count();
+      }
+    }
+    this.access.answered = false;
+    this.reason = ExitReason.budget;
+  }
+
+  /**
+   * Level of the external interrupt line; looked at when run() starts and whenever the guest sets MSR[EE].
+   * `once`: the line falls by itself when the interrupt is taken.
+   */
+  setExternalInterrupt(level: boolean, once = false): void {
     this.interrupts.externalLevel = level;
+    this.interrupts.externalOnce = level && once;
+  }
+
+  get externalInterrupt(): boolean {
+    return this.interrupts.externalLevel;
   }
 
   /** What H_CEDE does first. */
@@ -233,6 +253,22 @@ export class Cpu extends Registers {
     this.tlb.flushAll();
   }
 
+  /** How much of RAM, from guest real 0, there is for the guest; at most `ramBytes`. Beyond it `pages` are asked. */
+  setRamLimit(bytes: number): void {
+    this.real.ramBytes = Math.min(bytes, this.ramBytes);
+    this.forgetMemory();
+  }
+
+  /** Writes pages of other memory back and drops the copies. To be called before anybody else looks at that memory. */
+  syncPages(): void {
+    this.real.frames?.sync();
+  }
+
+  /** The RAM may be given to another CPU; this one must not run any more. */
+  release(): void {
+    giveBackGuestRam(this.ram);
+  }
+
   /** LPCR[AIL] = 3 (on) or 0, as H_SET_MODE asks. */
   setAil(on: boolean): void {
     this.interrupts.relocated = on;
@@ -260,6 +296,12 @@ export class Cpu extends Registers {
     return readCounters(this.access, this.decoder, this.interrupts, this.codeMisses);
   }
 
+  /** Where memory lies has changed, or may have. */
+  private forgetMemory(): void {
+    this.tlb.forget();
+    this.state.clearReservation();
+  }
+
   private leave(reason: number): number {
     this.reason = reason;
     return Step.exit;
@@ -281,17 +323,19 @@ export class Cpu extends Registers {
       this.exit.gpa = this.trapAddress;
       return this.leave(ExitReason.trap);
     }
-    if (!state.modelled) return this.halt("The guest switched to big-endian or 32-bit mode, which is not modelled,");
+    this.real.prepare();
+    if (!state.modelled) return this.foreign.run();
     if (!mmu.translate(pcLo, pcHi, Access.fetch)) {
       this.interrupts.instruction(mmu.cause);
       return Step.resync;
     }
-    if (!mmu.inRam) {
+    const host = mmu.host(false);
+    if (host === 0) {
       if (!relocated) return this.halt("Instruction fetch outside of RAM");
       this.interrupts.instruction(SRR1_NO_EXECUTE);
       return Step.resync;
     }
-    const records = this.decoder.page(mmu.realLo >>> 12);
+    const records = this.decoder.page(mmu.realHi * 2 ** 20 + (mmu.realLo >>> 12), host & ~0xfff);
     this.tlb.enterCode(pcLo, pcHi, records);
     return Step.next;
   }

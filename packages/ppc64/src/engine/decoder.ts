@@ -24,10 +24,10 @@ export class Decoder {
   private readonly state: CpuState;
   private readonly wasm: InterpreterExports;
   private readonly table: InstructionTable;
-  private readonly ramOffset: number;
   private readonly poolPages: number;
-  /** By guest real page: slot in the pool + 1. */
+  /** By guest real page: slot in the pool + 1. Pages of other memory, whose numbers may be large, have a map. */
   private readonly slotOf: Int32Array;
+  private readonly slotElsewhere = new Map<number, number>();
   private readonly indexOf = new Map<Handler, number>();
   private readonly system: number;
   private readonly record: RecordFields = { a: 0, b: 0, c: 0, immLo: 0, immHi: 0 };
@@ -38,7 +38,6 @@ export class Decoder {
     state: CpuState;
     wasm: InterpreterExports;
     table: InstructionTable;
-    ramOffset: number;
     ramBytes: number;
     poolPages: number;
     flushCode: () => void;
@@ -46,7 +45,6 @@ export class Decoder {
     this.state = options.state;
     this.wasm = options.wasm;
     this.table = options.table;
-    this.ramOffset = options.ramOffset;
     this.poolPages = options.poolPages;
     this.flushCode = options.flushCode;
     this.slotOf = new Int32Array(Math.ceil(options.ramBytes / 4096));
@@ -54,10 +52,9 @@ export class Decoder {
     this.system = options.table.handlers.findIndex((handler) => handler.name === "system");
   }
 
-  /** Records of a guest real page, valid for what the page holds now. */
-  page(realPage: number): number {
-    const source = this.ramOffset + realPage * 4096;
-    let slot = this.slotOf[realPage]! - 1;
+  /** Records of a guest real page, valid for what it holds now; `source` is where its bytes are. */
+  page(realPage: number, source: number): number {
+    let slot = (this.slotOf[realPage] ?? this.slotElsewhere.get(realPage) ?? 0) - 1;
     if (slot < 0) {
       slot = this.take(realPage);
     } else {
@@ -75,12 +72,14 @@ export class Decoder {
   private take(realPage: number): number {
     if (this.used === this.poolPages) {
       this.slotOf.fill(0);
+      this.slotElsewhere.clear();
       this.used = 0;
       this.counters.poolResets++;
       this.flushCode();
     }
     this.counters.pages++;
-    this.slotOf[realPage] = this.used + 1;
+    if (realPage < this.slotOf.length) this.slotOf[realPage] = this.used + 1;
+    else this.slotElsewhere.set(realPage, this.used + 1);
     return this.used++;
   }
 

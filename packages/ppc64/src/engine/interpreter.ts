@@ -64,6 +64,8 @@ export interface Environment {
 export interface InterpreterExports {
   /** Returns Step.next when LEFT ran out, Step.exit when an import asked to leave. */
   run(): number;
+  /** Executes one record without looking at events or counting it; Step.next when it is done, PC unchanged. */
+  step(ip: number): number;
   fill(address: number, value: number, length: number): void;
   copy(to: number, from: number, length: number): void;
   /** 1 when both ranges hold the same bytes; the length is a multiple of 8. */
@@ -97,7 +99,7 @@ export function interpreterModule(table: InstructionTable, memoryBytes: number):
     touch: module.importFunction("env", "touch", [...two, ...two], ["i32"]),
   };
   const helpers = addHelpers(module);
-  const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers));
+  const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers), "step");
   module.addFunction([], ["i32"], (f) => runFunction(f, table, imports, helpers, step), "run");
   addMemoryTools(module);
   return module.bytes();

@@ -43,6 +43,8 @@ export class Interrupts {
   /** LPCR[AIL] = 3: interrupts from virtual mode enter the kernel at 0xC000000000004000 with relocation on. */
   relocated = false;
   externalLevel = false;
+  /** The line falls by itself when its interrupt is taken. */
+  externalOnce = false;
   /** Taken so far, by vector / 32. */
   readonly taken = new Uint32Array(512);
   private readonly state: CpuState;
@@ -64,8 +66,10 @@ export class Interrupts {
   /** Take the most favoured asynchronous interrupt if there is one and EE is set. */
   deliverPending(): void {
     if (!this.enabled) return;
-    if (this.externalLevel) this.raise(VECTOR_EXTERNAL, 0);
-    else if (this.clock.decrementerPending) this.raise(VECTOR_DECREMENTER, 0);
+    if (this.externalLevel) {
+      if (this.externalOnce) this.externalLevel = this.externalOnce = false;
+      this.raise(VECTOR_EXTERNAL, 0);
+    } else if (this.clock.decrementerPending) this.raise(VECTOR_DECREMENTER, 0);
   }
 
   /** Enter an interrupt with SRR0 = PC. `cause` are SRR1 bits. An interrupt counts as an instruction, so none can hang. */

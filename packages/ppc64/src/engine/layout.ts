@@ -1,5 +1,5 @@
 // Where everything lies in the one shared WebAssembly.Memory: CPU state from address 0, then the soft TLBs, the pool of
-// decoded pages, and guest RAM at a 64 KiB boundary. All offsets are bytes.
+// decoded pages, frames for pages of other memory, and guest RAM at a 64 KiB boundary. All offsets are bytes.
 // Invariants: GPR n sits at 8n (so gpr64[n] is GPR n); offsets of registers fit the 16-bit operand fields of a record.
 
 /** GPRs 0..31, 8 bytes each, then a slot that always reads as zero: the register operand of (RA|0) with RA = 0. */
@@ -71,10 +71,19 @@ export const DECODED_PAGES = codeTlb(CODE_CONTEXTS);
 const WASM_PAGE = 65536;
 const roundUp = (value: number): number => Math.ceil(value / WASM_PAGE) * WASM_PAGE;
 
-/** Address of guest real 0, and the size of the whole memory. */
-export function memoryPlan(ramBytes: number, decodePages: number): { ramOffset: number; totalBytes: number } {
-  const ramOffset = roundUp(DECODED_PAGES + decodePages * DECODED_PAGE_BYTES);
-  return { ramOffset, totalBytes: roundUp(ramOffset + ramBytes) };
+export interface MemoryPlan {
+  /** Where copies of pages of other memory lie (see page-frames.ts). */
+  readonly frameOffset: number;
+  /** Address of guest real 0. */
+  readonly ramOffset: number;
+  readonly totalBytes: number;
+}
+
+/** Where things lie in a memory for so much RAM, so many decoded pages and page frames. */
+export function memoryPlan(ramBytes: number, decodePages: number, framePages: number): MemoryPlan {
+  const frameOffset = Math.ceil((DECODED_PAGES + decodePages * DECODED_PAGE_BYTES) / 4096) * 4096;
+  const ramOffset = roundUp(frameOffset + framePages * 4096);
+  return { frameOffset, ramOffset, totalBytes: roundUp(ramOffset + ramBytes) };
 }
 
 /** What an instruction that left the fast path tells the interpreter. */

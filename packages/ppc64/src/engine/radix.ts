@@ -13,6 +13,7 @@ import {
   SPR_PIDR,
   SRR1_NO_EXECUTE,
 } from "./bits.ts";
+import type { RealMemory } from "./real-memory.ts";
 import type { CpuState } from "./state.ts";
 
 export const Access = { load: 0, store: 1, fetch: 2 } as const;
@@ -40,17 +41,15 @@ export class RadixMmu {
   /** Bits for DSISR or SRR1, or SEGMENT_FAULT, when translate() returned false. */
   cause = 0;
   private readonly state: CpuState;
-  private readonly ramOffset: number;
-  private readonly ramBytes: number;
+  private readonly real: RealMemory;
   private tableBase = 0;
   private tableBytes = 0;
   private entryHi = 0;
   private entryLo = 0;
 
-  constructor(state: CpuState, ramOffset: number, ramBytes: number) {
+  constructor(state: CpuState, real: RealMemory) {
     this.state = state;
-    this.ramOffset = ramOffset;
-    this.ramBytes = ramBytes;
+    this.real = real;
   }
 
   /** H_REGISTER_PROC_TBL: real address of the process table and log2 of its size in bytes. */
@@ -59,8 +58,9 @@ export class RadixMmu {
     this.tableBytes = 2 ** sizeLog2;
   }
 
-  get inRam(): boolean {
-    return this.realHi === 0 && this.realLo < this.ramBytes;
+  /** Byte address of the last result in the WebAssembly memory, 0 where no memory is. */
+  host(write: boolean): number {
+    return this.real.hostOf(this.realLo, this.realHi, write);
   }
 
   /** True when realLo/realHi hold the real address of ea. */
@@ -104,7 +104,7 @@ export class RadixMmu {
     const wanted = access === Access.store ? PTE_REFERENCE | PTE_CHANGE : PTE_REFERENCE;
     if ((entryLo & wanted) !== wanted) {
       const { u8 } = this.state;
-      const byte = this.ramOffset + at;
+      const byte = this.real.hostOf(at % 2 ** 32, Math.floor(at / 2 ** 32), true);
       u8[byte + 6]! |= wanted >>> 8;
       u8[byte + 7]! |= wanted & 0xff;
     }
@@ -134,9 +134,9 @@ export class RadixMmu {
   }
 
   private readEntry(at: number): boolean {
-    if (at + 8 > this.ramBytes) return false;
+    const byte = this.real.hostOf(at % 2 ** 32, Math.floor(at / 2 ** 32), false);
+    if (byte === 0) return false;
     const { u8 } = this.state;
-    const byte = this.ramOffset + at;
     this.entryHi = ((u8[byte]! << 24) | (u8[byte + 1]! << 16) | (u8[byte + 2]! << 8) | u8[byte + 3]!) >>> 0;
     this.entryLo = ((u8[byte + 4]! << 24) | (u8[byte + 5]! << 16) | (u8[byte + 6]! << 8) | u8[byte + 7]!) >>> 0;
     return true;

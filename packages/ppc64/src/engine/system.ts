@@ -78,7 +78,11 @@ export class SystemInstructions {
 
   /** Carries out the instruction of the record at `ip`; PC holds its address. Returns a Step value. */
   execute(ip: number): number {
-    const word = this.decoder.wordAt(ip);
+    return this.executeWord(this.decoder.wordAt(ip));
+  }
+
+  /** The same for an instruction word; PC holds its address. */
+  executeWord(word: number): number {
     const row = findEncoding(word);
     if (row === undefined) return this.program(PROGRAM_ILLEGAL);
     if (row.unit !== "fx") return this.unavailable(row.unit);

@@ -27,8 +27,7 @@ export class SoftTlb {
   constructor(state: CpuState, wasm: Pick<InterpreterExports, "fill">) {
     this.state = state;
     this.wasm = wasm;
-    wasm.fill(DATA_TLBS, INVALID, CODE_TLBS - DATA_TLBS);
-    this.flushCode();
+    this.forget();
   }
 
   /** Enter the page of an effective address for the current data context. `host` is the Wasm address of that byte. */
@@ -58,6 +57,12 @@ export class SoftTlb {
   flushAll(): void {
     const translated = dataTlb(1);
     this.wasm.fill(translated, INVALID, CODE_TLBS - translated);
+    this.flushCode();
+  }
+
+  /** Everything, real mode too: where memory lies has changed. */
+  forget(): void {
+    this.wasm.fill(DATA_TLBS, INVALID, CODE_TLBS - DATA_TLBS);
     this.flushCode();
   }
 
