@@ -13,6 +13,6 @@ export type {
   Touched,
 } from "./machine.ts";
 export { type ModelMachineOptions, modelMachine } from "./machines/model.ts";
-export { loadRecording, parseRecording, type RecordedCase, type Recording } from "./recording.ts";
+export { loadRecording, parseRecording, type RecordedCase, type Recording, shippedRecordings } from "./recording.ts";
 export { playCase, type ReplayOptions, replayRecording } from "./replay.ts";
 export type { CaseResult, Difference, ReplayReport } from "./result.ts";

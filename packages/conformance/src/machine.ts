@@ -25,7 +25,7 @@ export interface RecordedMachine {
   /** `uname -r`. */
   readonly release: string;
   /** Bytes. */
-  readonly pageSize: number;
+  readonly pageSize: 4096 | 65536;
   readonly devices: readonly RecordedDevice[];
 }
 

@@ -3,8 +3,8 @@
 // with its line number instead of failing in the middle of a replay.
 // Invariants: cases keep the order of the file; nothing of a case is interpreted here.
 
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { ConformanceError } from "./error.ts";
@@ -36,6 +36,13 @@ export function loadRecording(file: string | URL): Recording {
     });
   }
   return parseRecording(basename(path), unpacked(path, content));
+}
+
+/** Paths of the recordings that come with this package. */
+export function shippedRecordings(): string[] {
+  const folder = fileURLToPath(new URL("../recordings", import.meta.url));
+  const files = readdirSync(folder).filter((name) => name.endsWith(".jsonl.gz"));
+  return files.sort().map((name) => join(folder, name));
 }
 
 /** A recording from its text. Throws ConformanceError RECORDING_FORMAT naming the line. */

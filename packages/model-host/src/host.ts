@@ -1,7 +1,7 @@
 // The whole modelled host: kernel, PCI hardware, VFIO, KVM and the IOMMU, composed from a description.
 // Invariants: everything that is opened for the host (disk images) is closed with it; a failure while composing closes
 // what was opened before. Processes that have not ended by themselves end with the host.
-import { type Clock, ModelKernel, type ModelProcess, type SpawnOptions } from "@minivmm/host/model";
+import { type Clock, type FileOps, ModelKernel, type ModelProcess, type SpawnOptions } from "@minivmm/host/model";
 import { ModelKvm } from "@minivmm/kvm/model";
 import { installKvmVfio } from "@minivmm/kvm-device/model";
 import { PciTopology } from "@minivmm/pci";
@@ -39,6 +39,14 @@ export interface GivenDisk {
   readonly owned: boolean;
 }
 
+/** /dev/null: nothing comes out, everything goes in. */
+const NULL_DEVICE: FileOps = {
+  kind: "null",
+  read: () => 0,
+  write: (from) => from.length,
+  pread: () => 0,
+  pwrite: (from) => from.length,
+};
 const ANY_DEVICE = { vendor: 0xffff_ffff, device: 0xffff_ffff };
 
 export class ModelledHost implements Disposable {
@@ -61,6 +69,7 @@ export class ModelledHost implements Disposable {
     const profile = options.profile ?? description.profile ?? "6.12";
     const { clock } = options;
     this.kernel = new ModelKernel({ arch, profile, ...(pageSize && { pageSize }), ...(clock && { clock }) });
+    this.kernel.registerNode("/dev/null", () => NULL_DEVICE, 0o666);
     const devices = deviceSet(this.kernel, given?.disk ?? null);
     this.#disks = devices.disks;
     if (given?.owned) this.#disks.push(given.disk);

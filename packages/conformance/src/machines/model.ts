@@ -3,16 +3,15 @@
 
 import { O_RDWR } from "@minivmm/host";
 import { ManualClock } from "@minivmm/host/model";
-import { type HostDescription, type ModelledHost, modelHost } from "@minivmm/model-host";
+import { type HostDescription, type ModelHostOptions, type ModelledHost, modelHost } from "@minivmm/model-host";
 import type { CaseNeeds, Machine, RecordedMachine, Stage } from "../machine.ts";
 import { ModelActor } from "./model-actor.ts";
 import { hostOf } from "./recorded-hosts.ts";
 
-export interface ModelMachineOptions {
+/** Options of each host; kernel and page size are by default those of the recording. */
+export interface ModelMachineOptions extends Omit<ModelHostOptions, "clock"> {
   /** Default: what is nearest to the machine of the recording. */
   readonly host?: string | HostDescription;
-  /** Kernel whose rules apply. Default: the recorded one. */
-  readonly profile?: "6.12" | "6.1" | "4.12" | "3.11";
 }
 
 /** A machine whose hosts are modelled. */
@@ -32,10 +31,11 @@ class ModelMachine implements Machine {
   }
 
   enter(recorded: RecordedMachine, needs: CaseNeeds): Stage {
-    const { host = hostOf(recorded), profile = profileOf(recorded) } = this.#options;
+    const { host = hostOf(recorded), ...options } = this.#options;
     const clock = new ManualClock();
-    const pageSize = recorded.pageSize as 4096 | 65536;
-    return new ModelStage(modelHost(host, { profile, clock, pageSize }), clock, needs);
+    const { pageSize } = recorded;
+    const model = modelHost(host, { profile: profileOf(recorded), pageSize, ...options, clock });
+    return new ModelStage(model, clock, needs);
   }
 }
 

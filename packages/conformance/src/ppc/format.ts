@@ -3,18 +3,18 @@
 // Source: README.md beside the recordings.
 
 import { z } from "zod";
-import { type Line, wrongLine } from "../lines.ts";
+import { type Json, type Line, wrongLine } from "../lines.ts";
 import type { RecordedMachine } from "../machine.ts";
 
 export interface PpcStep {
   /** Counts from 1 within the case. */
   readonly step: number;
   readonly call: string;
-  readonly args: Readonly<Record<string, string | number>>;
+  readonly args: Json;
   /** -1 with `errno`, or the call's result. */
   readonly ret: number;
   readonly errno: number;
-  readonly out: Readonly<Record<string, string | number>>;
+  readonly out: Json;
   /** Made by the second process. */
   readonly child: boolean;
 }
@@ -27,7 +27,7 @@ export interface PpcCase {
 }
 
 const header = z.object({ page_size: z.union([z.literal(4096), z.literal(65536)]), groups: z.array(z.number()) });
-const values = z.record(z.string(), z.union([z.string(), z.number()]));
+const values = z.record(z.string(), z.unknown());
 const row = z.object({
   case: z.string(),
   step: z.number(),

@@ -32,7 +32,6 @@ export class Rig {
   constructor(recording: Recording, steps: readonly Step[]) {
     const name = recording.file.startsWith("ps-") ? "pseries-l1" : "powernv9";
     this.host = modelHost(name, { pageSize: recording.pageSize as 4096 | 65536, clock: this.clock });
-    this.host.kernel.registerNode("/dev/null", () => ({ kind: "null" }), 0o666);
     this.devices = DEVICES[name] as readonly string[];
     this.groups = recording.groups;
     this.pageSize = recording.pageSize;
