@@ -5,12 +5,14 @@ import yargs, { type Argv } from "yargs";
 import { demo } from "./cmds/demo.ts";
 import { devices } from "./cmds/devices.ts";
 import { type ImageRequest, image } from "./cmds/image.ts";
+import { reset } from "./cmds/reset.ts";
 import { run } from "./cmds/run.ts";
 import { EXIT_OK, exitStatusOf, renderError, usageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
 import { normaliseArgv } from "./options/argv.ts";
 import { type Given, givenFrom } from "./options/given.ts";
 import { parseHost } from "./options/host.ts";
+import { parseReset, RESET_ACTIONS } from "./options/reset-request.ts";
 import { parseRun } from "./options/run-options.ts";
 import { suggestion } from "./options/suggest.ts";
 import { COMMANDS, type CommandName, type OptionTable, ROOT_OPTIONS, TABLES } from "./options/table.ts";
@@ -53,7 +55,7 @@ export function parseCommandLine(argv: readonly string[]): Work {
   if (chosen !== undefined) return chosen;
   return ({ stdout }) => {
     // The kinds of values are in their names already.
-    stdout.write(`${help.replace(/\s*\[(?:array|boolean|string)\]/g, "")}\n`);
+    stdout.write(`${help.replace(/\s*\[(?:array|boolean|string|default: \[\])\]/g, "")}\n`);
     return EXIT_OK;
   };
 }
@@ -105,6 +107,19 @@ function commands(parser: Argv, choose: Choose): Argv {
       choose((given) => {
         const host = parseHost(given.last("host"));
         return (io) => devices(host, given.flag("json"), io);
+      }),
+    )
+    .command(
+      "reset [action] [functions..]",
+      "reset whole slots or buses: plan BDF..., run BDF...",
+      (each) =>
+        describe(each, TABLES.reset)
+          .positional("action", { type: "string", describe: RESET_ACTIONS.join(", ") })
+          .positional("functions", { type: "string", array: true, describe: "PCI addresses, such as 0000:01:00.0" }),
+      choose((given, { action, functions }) => {
+        const words = [action, ...(Array.isArray(functions) ? functions : [])].filter((each) => each !== undefined);
+        const request = parseReset(given, words.map(String));
+        return (io) => reset(request, io);
       }),
     )
     .command(

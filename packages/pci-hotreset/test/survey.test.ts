@@ -48,7 +48,7 @@ describe("pci-hotreset survey: reach", () => {
     const root = surveyHotReset(process, ROOT);
     expect(root.reach).toMatchObject({ method: null, impossible: "ROOT_BUS", bridge: null, functions: [ROOT] });
     expect(brief(root.obstacles)).toEqual([["ROOT_BUS", ROOT]]);
-    expect(root.obstacles[0]?.remedy).toBe("nothing resets it but a restart of the machine");
+    expect(root.obstacles[0]?.remedy).toBe("it has no reset of its own either: restart the machine");
 
     const fragile = surveyHotReset(process, FRAGILE);
     expect(fragile.reach).toMatchObject({ impossible: "NO_BUS_RESET", culprit: FRAGILE, bridge: "0000:00:05.0" });

@@ -87,6 +87,12 @@ export const RUN_OPTIONS: OptionTable = [
 
 export const DEVICES_OPTIONS: OptionTable = [HOST, JSON_OUTPUT, DEBUG];
 export const IMAGE_OPTIONS: OptionTable = [CACHE, JSON_OUTPUT, DEBUG];
+export const RESET_OPTIONS: OptionTable = [
+  HOST,
+  { name: "dry-run", describe: "with run: everything short of opening the device and resetting" },
+  JSON_OUTPUT,
+  DEBUG,
+];
 export const DEMO_OPTIONS: OptionTable = [
   CACHE,
   { name: "builtin", describe: "boot the built-in guest program instead of Linux" },
@@ -97,12 +103,13 @@ export const DEMO_OPTIONS: OptionTable = [
 /** Options that stand before any command. */
 export const ROOT_OPTIONS: OptionTable = [DEBUG];
 
-export const COMMANDS = ["run", "devices", "image", "demo"] as const;
+export const COMMANDS = ["run", "devices", "reset", "image", "demo"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
   run: RUN_OPTIONS,
   devices: DEVICES_OPTIONS,
+  reset: RESET_OPTIONS,
   image: IMAGE_OPTIONS,
   demo: DEMO_OPTIONS,
 };

@@ -53,7 +53,7 @@ export function reachObstacle(reach: ResetReach, facts: FunctionFacts): Obstacle
   }[reach.impossible];
   const own = { code: reach.impossible, bdf, group, message: why };
   if (resetMethods?.length === 0)
-    return { ...own, remedy: "nothing resets it but a restart of the machine", commands: [] };
+    return { ...own, remedy: "it has no reset of its own either: restart the machine", commands: [] };
   const how = resetMethods === null ? "" : ` (${resetMethods.join(", ")})`;
   // A function that a guest or a host driver works with must not be reset under them.
   const commands = driver === null || isVfioPciDriver(driver) ? [`echo 1 > ${DEVICES}/${bdf}/reset`] : [];
