@@ -46,6 +46,8 @@ export const ETIME = 62;
 export const EPROTO = 71;
 export const EBADMSG = 74;
 export const EOVERFLOW = 75;
+export const EBADFD = 77;
+export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
 export const ENOBUFS = 105;
@@ -103,6 +105,8 @@ const names = new Map<number, string>(
     EPROTO,
     EBADMSG,
     EOVERFLOW,
+    EBADFD,
+    EMSGSIZE,
     EOPNOTSUPP,
     EADDRINUSE,
     ENOBUFS,

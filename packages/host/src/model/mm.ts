@@ -37,6 +37,8 @@ export class AddressSpace {
   readonly pageSize: number;
   /** Pages charged against RLIMIT_MEMLOCK by drivers (mm->locked_vm). */
   lockedPages = 0;
+  /** Pages that drivers pinned, whoever is charged for them (mm->pinned_vm). */
+  pinnedPages = 0;
   readonly #physical: PhysicalMemory;
   readonly #memlockLimit: () => number;
   readonly #mayExceedMemlock: () => boolean;

@@ -6,6 +6,6 @@ import type { AddressSpace } from "./mm.ts";
 /** Content of the file of the process that owns `mm`, or undefined when the path is not one. */
 export function procFile(mm: AddressSpace, path: string): Uint8Array | undefined {
   if (path !== "/proc/self/status") return undefined;
-  const kilobytes = (mm.lockedPages * mm.pageSize) / 1024;
-  return new TextEncoder().encode(`VmLck:\t${String(kilobytes).padStart(8)} kB\n`);
+  const line = (name: string, pages: number) => `${name}:\t${String((pages * mm.pageSize) / 1024).padStart(8)} kB\n`;
+  return new TextEncoder().encode(line("VmLck", mm.lockedPages) + line("VmPin", mm.pinnedPages));
 }

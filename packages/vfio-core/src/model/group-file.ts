@@ -3,7 +3,7 @@
  *
  * Source: vfio_group_fops_unl_ioctl and callees in drivers/vfio/group.c (6.12, with the differences of 6.1).
  */
-import { EBADF, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY, EPERM, O_CLOEXEC, O_RDWR } from "@minivmm/host";
+import { EBADF, EBADFD, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY, EPERM, O_CLOEXEC, O_RDWR } from "@minivmm/host";
 import {
   type FileOps,
   type IoctlCall,
@@ -23,7 +23,7 @@ import type { VfioPciDevice } from "./device.ts";
 import { VfioDeviceFile } from "./device-file.ts";
 import { matchDevice } from "./device-name.ts";
 import type { VfioGroup } from "./group.ts";
-import { EBADFD, type Profile } from "./profile.ts";
+import type { Profile } from "./profile.ts";
 
 export interface GroupContext {
   readonly ioctls: VfioIoctls;

@@ -1,9 +1,6 @@
 /** What differs between the kernels that the model can be, as switches. Source: 6.12.117 compared with 6.1.192. */
 import type { KernelProfile } from "@minivmm/host/model";
 
-/** Linux's "file descriptor in bad state", which only VFIO's group code uses here. */
-export const EBADFD = 77;
-
 export interface Profile {
   /** A descriptor that is no container is EBADFD rather than EINVAL. */
   readonly containerType: boolean;

@@ -5,7 +5,7 @@
  */
 import { EINVAL } from "@minivmm/host";
 import { KernelError, type ModelKernel } from "@minivmm/host/model";
-import type { IommuGroup, PciTopology } from "@minivmm/pci";
+import type { PciTopology } from "@minivmm/pci";
 import {
   type Type1Ioctls,
   type1Ioctls,
@@ -15,37 +15,22 @@ import {
   VFIO_UNMAP_ALL,
 } from "../../uapi.ts";
 import type { IommuAttachable, IommuDriver, IommuInstance } from "../iommu-driver.ts";
-import { checkUnit, type IommuUnit, MSI_WINDOW, type ReservedRegion } from "./hardware.ts";
+import type { IommuUnit } from "./hardware.ts";
 import { Type1Instance } from "./instance.ts";
 import { Type1Parameters } from "./parameters.ts";
 import { BusPeers } from "./peers.ts";
 import { Pinner } from "./pin.ts";
 import { type Type1Profile, type1Profile } from "./profile.ts";
 import { Type1State } from "./state.ts";
+import { IommuHardware, type IommuHardwareOptions } from "./units.ts";
 
 const EXTENSIONS = new Set([VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_NESTING_IOMMU, VFIO_UNMAP_ALL]);
 
-export interface Type1IommuOptions {
-  /** Bits of an IOVA: 39, 48 or 57 on VT-d. Default 48. */
-  addressWidth?: number;
-  /** Bytes of each IOMMU page size. Default 4 KiB, 2 MiB, 1 GiB. */
-  pageSizes?: readonly number[];
-  /** The IOMMU can make no-snoop DMA snoop. Default true. */
-  snoopControl?: boolean;
-  /** Interrupts of devices are isolated from each other. Default true. */
-  interruptRemapping?: boolean;
+export interface Type1IommuOptions extends IommuHardwareOptions {
   /** Module parameter: take groups whose interrupts are not isolated. Default false. */
   allowUnsafeInterrupts?: boolean;
   /** Module parameter: mappings of a container. Default 65535. */
   dmaEntryLimit?: number;
-  /** The hardware can nest translations (SET_IOMMU 6). Default false. */
-  nesting?: boolean;
-  /** Where interrupt messages are written to, never memory for devices; null for none. Default 0xfee00000-0xfeefffff. */
-  msiWindow?: ReservedRegion | null;
-  /** What else the hardware or firmware reserves, for every group. */
-  reservedRegions?: readonly ReservedRegion[];
-  /** Hardware that differs for a group; null: no IOMMU in front of it. */
-  unitOf?: (group: IommuGroup) => Partial<IommuUnit> | null;
   /** Where DMA to other devices' BARs goes. Without it such DMA is refused. */
   topology?: PciTopology;
 }
@@ -54,33 +39,27 @@ export class Type1Iommu implements IommuDriver {
   readonly name = "vfio-iommu-type1";
   readonly allowsNoiommu = false;
   readonly parameters: Type1Parameters;
-  /** The hardware in front of groups for which `unitOf` says nothing else. */
-  readonly unit: IommuUnit;
+  readonly #hardware: IommuHardware;
   readonly #kernel: ModelKernel;
   readonly #profile: Type1Profile;
   readonly #ioctls: Type1Ioctls;
   readonly #pinner: Pinner;
   readonly #peers: BusPeers | null;
-  readonly #unitOf: (group: IommuGroup) => Partial<IommuUnit> | null;
+
+  /** The hardware in front of groups for which `unitOf` says nothing else. */
+  get unit(): IommuUnit {
+    return this.#hardware.unit;
+  }
 
   /** Throws VfioError OPTION for hardware that cannot be. */
   constructor(kernel: ModelKernel, options: Type1IommuOptions = {}) {
-    const { msiWindow = MSI_WINDOW, reservedRegions = [], topology } = options;
-    this.unit = checkUnit({
-      addressWidth: options.addressWidth ?? 48,
-      pageSizes: options.pageSizes ?? [4096, 0x20_0000, 0x4000_0000],
-      snoopControl: options.snoopControl ?? true,
-      isolatedMsi: options.interruptRemapping ?? true,
-      nesting: options.nesting ?? false,
-      reserved: msiWindow ? [msiWindow, ...reservedRegions] : reservedRegions,
-      attachErrno: 0,
-    });
+    const { topology } = options;
+    this.#hardware = new IommuHardware(options);
     this.#kernel = kernel;
     this.#profile = type1Profile(kernel.profile);
     this.#ioctls = type1Ioctls(kernel.arch);
     this.#pinner = new Pinner(kernel.physical, kernel.pageSize, this.#profile.zeroPages);
     this.#peers = topology ? new BusPeers(topology) : null;
-    this.#unitOf = options.unitOf ?? (() => ({}));
     this.parameters = new Type1Parameters(options.allowUnsafeInterrupts ?? false, options.dmaEntryLimit ?? 65535);
     this.parameters.publish(kernel.sysfs);
   }
@@ -94,7 +73,7 @@ export class Type1Iommu implements IommuDriver {
     if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU && type !== VFIO_TYPE1_NESTING_IOMMU) {
       throw new KernelError(EINVAL, `${type} is no type of the type1 IOMMU`);
     }
-    const { parameters, unit } = this;
+    const { parameters } = this;
     const { physical, pageSize } = this.#kernel;
     const state = new Type1State({
       v2: type !== VFIO_TYPE1_IOMMU,
@@ -110,10 +89,7 @@ export class Type1Iommu implements IommuDriver {
       profile: this.#profile,
       checkExtension: (ext) => this.#extension(ext),
       unsafeInterrupts: () => parameters.allowUnsafeInterrupts,
-      unitOf: ({ iommuGroup }: IommuAttachable) => {
-        const own = this.#unitOf(iommuGroup);
-        return own && checkUnit({ ...unit, ...own });
-      },
+      unitOf: ({ iommuGroup }: IommuAttachable) => this.#hardware.unitOf(iommuGroup),
     });
   }
 

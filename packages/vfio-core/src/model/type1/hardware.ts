@@ -32,6 +32,8 @@ export interface IommuUnit {
   readonly isolatedMsi: boolean;
   /** Two-stage translation for user space, as ARM SMMUs have it. */
   readonly nesting: boolean;
+  /** The unit marks pages that devices wrote (VT-d in scalable mode). */
+  readonly dirtyTracking: boolean;
   readonly reserved: readonly ReservedRegion[];
   /** The unit refuses to attach the group with this errno; 0 attaches. */
   readonly attachErrno: number;

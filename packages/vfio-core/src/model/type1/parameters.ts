@@ -6,10 +6,9 @@
  */
 import { EINVAL, ERANGE } from "@minivmm/host";
 import type { SysFs } from "@minivmm/host/model";
+import { boolParameter } from "../bool-parameter.ts";
 
 const FOLDER = "/sys/module/vfio_iommu_type1/parameters";
-const TRUE = /^(y|t|1|on)/i;
-const FALSE = /^(n|f|0|of)/i;
 
 export class Type1Parameters {
   /** Lets groups in whose interrupts are not isolated. */
@@ -26,14 +25,14 @@ export class Type1Parameters {
 
   publish(sysfs: SysFs): void {
     const flag = (name: string, key: "allowUnsafeInterrupts" | "disableHugepages") =>
-      sysfs.file(`${FOLDER}/${name}`, {
-        read: () => (this[key] ? "Y\n" : "N\n"),
-        write: (text) => {
-          if (!TRUE.test(text) && !FALSE.test(text)) return -EINVAL;
-          this[key] = TRUE.test(text);
-          return 0;
+      boolParameter(
+        sysfs,
+        `vfio_iommu_type1/${name}`,
+        () => this[key],
+        (value) => {
+          this[key] = value;
         },
-      });
+      );
     flag("allow_unsafe_interrupts", "allowUnsafeInterrupts");
     flag("disable_hugepages", "disableHugepages");
     sysfs.file(`${FOLDER}/dma_entry_limit`, {
