@@ -4,3 +4,4 @@ export { SpaprContainer, type SpaprInfo, type SpaprMemory, type SpaprWindow } fr
 export { type EehErr, EehPe } from "./client/eeh.ts";
 export { SpaprError } from "./error.ts";
 export * from "./uapi.ts";
+export * from "./uapi-kvm.ts";

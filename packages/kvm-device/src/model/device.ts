@@ -87,9 +87,14 @@ export class KvmVfio implements KvmDeviceOps {
 
   #letGo(entry: Registered): void {
     this.#vm.assignedDeviceCount--;
-    if (this.#spaprTce && entry.iommuGroup) this.#spaprTce.release(this.#vm, entry.iommuGroup);
+    if (this.#spaprTce) this.#unlink(entry, this.#spaprTce);
     entry.setKvm(null);
     entry.put();
+  }
+
+  #unlink(entry: Registered, tables: SpaprTceLink): void {
+    if (entry.linked && entry.iommuGroup) tables.release(this.#vm, entry.iommuGroup);
+    else this.#vm.process.kernel.log.push("WARNING: KVM-VFIO: a group goes that no TCE table was linked to");
   }
 
   #setSpaprTce({ process, address }: AttributeCall): number {
@@ -101,6 +106,7 @@ export class KvmVfio implements KvmDeviceOps {
     const entry = this.#find(file);
     if (!entry) return -ENOENT;
     if (!entry.iommuGroup) return -EIO;
+    entry.linked = true;
     return this.#spaprTce?.attach(this.#vm, process, tablefd, entry.iommuGroup) ?? -ENXIO;
   }
 

@@ -28,6 +28,11 @@ export interface Registered {
   /** Whether all its DMA snoops the caches. */
   readonly coherent: boolean;
   readonly iommuGroup: IommuGroup | null;
+  /**
+   * Whether TCE tables are looked for when it goes. Since Linux 5.18 only where SET_SPAPR_TCE has been called for it;
+   * deleting it without is told in the kernel's log.
+   */
+  linked: boolean;
   setKvm(vm: KvmReference | null): void;
   /** Lets go of the reference. */
   put(): void;
@@ -47,6 +52,7 @@ const registerFile: Register = (file) => {
     get iommuGroup() {
       return vfioFileIommuGroup(file);
     },
+    linked: false,
     setKvm: (vm) => vfioFileSetKvm(file, vm),
     put: () => file.put(),
   };
@@ -60,6 +66,7 @@ const registerGroup: Register = (file) => {
       return vfioExternalCheckExtension(group, VFIO_DMA_CC_IOMMU) > 0;
     },
     iommuGroup: group.iommuGroup,
+    linked: true,
     setKvm: (vm) => vfioGroupSetKvm(group, vm),
     put: () => vfioGroupPutExternalUser(group),
   };

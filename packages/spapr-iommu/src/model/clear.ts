@@ -43,12 +43,7 @@ export class PageUse {
 /** Clears `count` entries from `first` on. Entries behind the table's end are nothing. */
 export function clearTces(table: TceTable, first: number, count: number, use: PageUse): void {
   const end = Math.min(first + count, table.entries);
-  for (let entry = first; entry < end && table.live > 0; entry++) {
-    if (table.permission(entry) === 0) {
-      entry = table.nextPresent(entry);
-      if (entry >= end || table.permission(entry) === 0) continue;
-    }
-    table.exchange(entry, 0, 0);
-    use.unuse(table, entry);
+  for (let entry = table.nextLive(first, end); entry < end; entry = table.nextLive(entry + 1, end)) {
+    if (table.exchange(entry, 0, 0) > 0) use.unuse(table, entry);
   }
 }

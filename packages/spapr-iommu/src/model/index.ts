@@ -11,6 +11,7 @@ export * as arenaLayout from "./arena/layout.ts";
 export { isAligned, pageNumber } from "./bus-address.ts";
 export type { TceContainer } from "./container.ts";
 export { isTceContainer, SpaprTceIommu, type SpaprTceIommuOptions } from "./driver.ts";
+export * from "./kvm/index.ts";
 export type { PartitionableEndpoint } from "./pe.ts";
 export type { SpaprPlatform, WindowRequest } from "./platform.ts";
 export { powernvTableSize } from "./powernv.ts";

@@ -199,7 +199,7 @@ export class TceTable {
     return true;
   }
 
-  /** First entry at or behind `entry` whose leaf exists; `entries` when there is none. Lets a clear skip empty space. */
+  /** First entry at or behind `entry` whose leaf exists; `entries` when there is none. */
   nextPresent(entry: number): number {
     for (let index = Math.floor(entry / LEAF_ENTRIES); index < this.#leaves; ) {
       const missing = this.#missing(index);
@@ -207,6 +207,20 @@ export class TceTable {
       index = (Math.floor(index / missing) + 1) * missing;
     }
     return this.entries;
+  }
+
+  /** First entry in [entry, end) that has permissions; `end` when there is none. */
+  nextLive(entry: number, end: number): number {
+    if (this.live === 0) return end;
+    const { words } = this.#arena;
+    for (let at = this.nextPresent(entry); at < end; at = this.nextPresent(at)) {
+      const leaf = this.#find(at);
+      const stop = Math.min(end, (Math.floor(at / LEAF_ENTRIES) + 1) * LEAF_ENTRIES);
+      for (let word = leaf + slotOf(at); at < stop; at++, word += 2) {
+        if (((words[word] as number) & PERMISSION) !== 0) return at;
+      }
+    }
+    return end;
   }
 
   #count(step: number): void {

@@ -1,0 +1,42 @@
+// The user ABI of TCE tables in KVM, and the hypercalls on them.
+// Sources: include/uapi/linux/kvm.h (6.12), Documentation/virt/kvm/api.rst; arch/powerpc/include/asm/hvcall.h, PAPR 14.5.4.
+// Both requests have number 0xa8 and differ in the size of their struct. `offset` and `size` count TCE pages.
+import { type Arch, ioctlNumbers, pad, struct, u32, u64 } from "@minivmm/host";
+import { KVMIO } from "@minivmm/kvm";
+
+export const kvm_create_spapr_tce = struct("kvm_create_spapr_tce", { liobn: u64, window_size: u32, pad: pad(4) });
+
+export const kvm_create_spapr_tce_64 = struct("kvm_create_spapr_tce_64", {
+  liobn: u64,
+  page_shift: u32,
+  flags: u32,
+  offset: u64,
+  size: u64,
+});
+
+export interface KvmTceRequests {
+  readonly KVM_CREATE_SPAPR_TCE: number;
+  readonly KVM_CREATE_SPAPR_TCE_64: number;
+}
+
+/** Request numbers of a VM on an architecture. */
+export function kvmTceRequests(arch: Arch): KvmTceRequests {
+  const { IOW } = ioctlNumbers(arch);
+  return {
+    KVM_CREATE_SPAPR_TCE: IOW(KVMIO, 0xa8, kvm_create_spapr_tce.size),
+    KVM_CREATE_SPAPR_TCE_64: IOW(KVMIO, 0xa8, kvm_create_spapr_tce_64.size),
+  };
+}
+
+export const H_GET_TCE = 0x1c;
+export const H_PUT_TCE = 0x20;
+export const H_STUFF_TCE = 0x138;
+export const H_PUT_TCE_INDIRECT = 0x13c;
+
+export const H_SUCCESS = 0;
+export const H_CLOSED = 2;
+export const H_HARDWARE = -1;
+export const H_PARAMETER = -4;
+
+/** Most entries of one H_PUT_TCE_INDIRECT: a list fills 4 KiB. */
+export const TCE_LIST_ENTRIES = 512;
