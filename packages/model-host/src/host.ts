@@ -7,7 +7,7 @@ import { installKvmVfio } from "@minivmm/kvm-device/model";
 import { PciTopology } from "@minivmm/pci";
 import { type Disk, fileDisk, memoryDisk } from "@minivmm/pci/devices";
 import { registerHotReset } from "@minivmm/pci-hotreset/model";
-import type { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
+import { installKvmSpaprTce, type ModelKvmSpaprTce, type SpaprTceIommu } from "@minivmm/spapr-iommu/model";
 import { VfioCore } from "@minivmm/vfio-core/model";
 import { readyMade } from "./catalog/index.ts";
 import { checkDescription, type HostDescription } from "./description.ts";
@@ -57,6 +57,8 @@ export class ModelledHost implements Disposable {
   readonly kvm: ModelKvm;
   /** Null on hosts without the sPAPR IOMMU. */
   readonly iommu: SpaprTceIommu | null;
+  /** TCE tables in KVM; null but on POWER. */
+  readonly kvmTce: ModelKvmSpaprTce | null;
   /** What can go wrong, on request. */
   readonly faults: Faults;
   readonly #disks: Disk[];
@@ -82,11 +84,12 @@ export class ModelledHost implements Disposable {
       this.vfio = new VfioCore(this.kernel, this.topology, snoop);
       registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
-      installKvmVfio(this.kvm);
       for (const { name, class: classCode } of description.drivers ?? []) {
         this.vfio.drivers.registerDriver(name, [{ ...ANY_DEVICE, class: classCode, classMask: 0xffffff }]);
       }
       this.iommu = installIommu(this.vfio, description);
+      this.kvmTce = arch === "ppc64le" ? installKvmSpaprTce(this.kvm, { iommu: this.iommu }) : null;
+      installKvmVfio(this.kvm, this.kvmTce?.link ? { spaprTce: this.kvmTce.link } : {});
       this.faults = new Faults(this.topology, this.vfio, this.iommu);
     } catch (error) {
       this.#closeDisks();

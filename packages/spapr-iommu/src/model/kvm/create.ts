@@ -2,8 +2,8 @@
 // Source: kvm_vm_ioctl_create_spapr_tce (arch/powerpc/kvm/book3s_64_vio.c), kvm_arch_vm_ioctl (powerpc.c).
 // Invariants: what a table was charged with is given back exactly when its file goes, which is when neither a
 // descriptor nor a mapping of it is left; until then the VM lives.
-import { EBUSY, EFAULT, EINVAL, ENOMEM, type Mapping, O_CLOEXEC, O_RDWR } from "@minivmm/host";
-import { type FileOps, type IoctlCall, KernelError, type MmapCall, mapDevice, OpenFile } from "@minivmm/host/model";
+import { EBUSY, EFAULT, EINVAL, ENOMEM, type Mapping, MinivmmError, O_CLOEXEC, O_RDWR } from "@minivmm/host";
+import { type FileOps, type IoctlCall, type MmapCall, mapDevice, OpenFile } from "@minivmm/host/model";
 import type { Vm } from "@minivmm/kvm/model";
 import { kvm_create_spapr_tce, kvm_create_spapr_tce_64 } from "../../uapi-kvm.ts";
 import type { TceArena } from "../arena/index.ts";
@@ -97,7 +97,7 @@ export class TableFile implements FileOps {
   mmap(call: MmapCall): Mapping | number {
     const end = this.table.pageCount * call.process.pageSize;
     const at = (offset: number, make: boolean): number => {
-      if (call.offset + offset >= end) throw new KernelError(EFAULT, "the page lies behind the TCE table");
+      if (call.offset + offset >= end) throw busError(call.offset + offset, end);
       return this.table.wordAt(call.offset + offset, make);
     };
     return mapDevice(call, {
@@ -109,7 +109,7 @@ export class TableFile implements FileOps {
       },
       store: (offset, width, value) => {
         const word = at(offset, true);
-        if (word === 0) throw new KernelError(ENOMEM, "no page for the TCE table");
+        if (word === 0) throw busError(call.offset + offset, end);
         const { words } = this.#arena;
         const shift = (offset % 4) * 8;
         const mask = width === 4 ? 0xffff_ffff : (width === 2 ? 0xffff : 0xff) << shift;
@@ -124,4 +124,14 @@ export class TableFile implements FileOps {
     this.#vm.process.mm.account(-this.#charge);
     this.#vm.file.put();
   }
+}
+
+/** Touching what has no page: a process would get SIGBUS. */
+function busError(offset: number, end: number): MinivmmError {
+  return new MinivmmError(`byte ${offset} of a TCE table in KVM has no page behind it`, {
+    code: "SIGBUS",
+    errno: EFAULT,
+    details: { offset, end },
+    hint: `The table's pages end at byte ${end}.`,
+  });
 }
