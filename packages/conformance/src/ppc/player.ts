@@ -10,6 +10,8 @@ import type { CaseResult, Difference } from "../result.ts";
 import { DMA_CALLS } from "./dma-calls.ts";
 import { FILE_CALLS } from "./file-calls.ts";
 import type { PpcCase, PpcStep } from "./format.ts";
+import { GUEST_CALLS } from "./guest-calls.ts";
+import { KVM_CALLS } from "./kvm-calls.ts";
 import { type Answer, type Call, PpcScene } from "./scene.ts";
 import { VFIO_CALLS } from "./vfio-calls.ts";
 
@@ -17,6 +19,8 @@ const CALLS: Readonly<Record<string, Call>> = {
   ...FILE_CALLS,
   ...VFIO_CALLS,
   ...DMA_CALLS,
+  ...KVM_CALLS,
+  ...GUEST_CALLS,
   "#end": () => ({ ret: 0 }),
 };
 

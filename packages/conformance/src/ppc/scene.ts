@@ -5,6 +5,8 @@
 import type { Json } from "../lines.ts";
 import type { Actor, RecordedMachine, Stage } from "../machine.ts";
 import type { PpcStep } from "./format.ts";
+import type { Guest } from "./guest.ts";
+import { MadeTables } from "./tables.ts";
 
 export interface Answer {
   /** The call's result, or -errno. */
@@ -34,8 +36,13 @@ export class PpcScene {
   readonly mappings: Mapped[] = [];
   /** Descriptor of the edu device whose DMA is driven. */
   edu = -1;
-  /** The most recent TCE table. */
-  table = -1;
+  readonly tables = new MadeTables();
+  /** Where the table that is mapped begins. */
+  tableAddress = 0n;
+  /** User address of guest physical 0. */
+  guestMemory = 0n;
+  /** Runs hypercalls, once there is a vCPU. */
+  guest: Guest | null = null;
 
   constructor(stage: Stage, machine: RecordedMachine, actor: Actor = stage.actor, fds?: Map<string, number>) {
     this.stage = stage;
