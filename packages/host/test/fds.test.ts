@@ -56,9 +56,8 @@ class Open implements fc.Command<Model, Real> {
   run(model: Model, real: Real): void {
     const expected = lowestFree(model);
     expect(real.process.open("/dev/probe", O_RDWR)).toBe(expected);
-    // A refused open has made and released its file.
-    if (expected >= 0) model.fds.set(expected, model.opened);
-    model.opened++;
+    // Without a descriptor no file is opened: the driver hears nothing.
+    if (expected >= 0) model.fds.set(expected, model.opened++);
     check(model, real);
   }
   toString = (): string => "open";

@@ -19,12 +19,18 @@ export class FdTable<F extends Reference> {
     return this.#files[fd];
   }
 
-  /** Takes over the caller's reference and returns the descriptor; or -EMFILE, and the caller keeps the reference. */
-  install(file: F): number {
+  /** The number that the next file gets, or -EMFILE. */
+  next(): number {
     let fd = this.#lowest;
     while (this.#files[fd]) fd++;
     this.#lowest = fd;
-    if (fd >= this.#limit()) return -EMFILE;
+    return fd < this.#limit() ? fd : -EMFILE;
+  }
+
+  /** Takes over the caller's reference and returns the descriptor; or -EMFILE, and the caller keeps the reference. */
+  install(file: F): number {
+    const fd = this.next();
+    if (fd < 0) return fd;
     this.#files[fd] = file;
     this.#lowest = fd + 1;
     return fd;

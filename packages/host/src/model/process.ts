@@ -82,6 +82,9 @@ export class Process implements ModelProcess {
   }
 
   open(path: string, flags: number): number {
+    // The descriptor comes before the file: with a full table nothing is opened, and nobody hears of it.
+    const fd = this.fds.next();
+    if (fd < 0) return fd;
     try {
       const ops = this.kernel.openPath(this, path, flags);
       return typeof ops === "number" ? ops : this.install(new OpenFile(ops, flags));
