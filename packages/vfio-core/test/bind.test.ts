@@ -69,6 +69,10 @@ describe("vfio-core driver model", () => {
     expect(request.take()).toBe(1);
     clock.advance(30_000);
     expect(request.take()).toBe(3);
+    // A second writer waits for the device's lock: the user is not asked twice as often.
+    expect(core.unbind(NVME)).toBe(0);
+    clock.advance(30_000);
+    expect(request.take()).toBe(3);
     expect(topology.get(NVME).driver).toBe("vfio-pci");
     expect(() => group.device(NVME)).toThrow(/cannot be opened/);
     device.close();

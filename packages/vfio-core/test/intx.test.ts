@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { VfioDevice } from "../src/index.ts";
-import { EDU, eventFd, openDevice, testHost } from "./fixture.ts";
+import { EDU, eventFd, NVME, openDevice, testHost } from "./fixture.ts";
 
 const RAISE = 0x60;
 const ACK = 0x64;
@@ -60,6 +60,21 @@ describe.each([false, true])("vfio-core INTx, nointxmask=%s", (nointxmask) => {
     device.unmask(0, -1);
     next.add();
     expect(next.take()).toBe(1);
+  });
+
+  it("vfio-core: an unmask eventfd ends with its last descriptor, though a device can still signal it", () => {
+    const { process, device, trigger } = intx({ nointxmask });
+    const unmask = eventFd(process);
+    const other = openDevice(process, NVME).device;
+    other.setIrqs({ index: 2, fds: [unmask.fd] });
+    device.unmask(0, unmask.fd);
+    process.close(unmask.fd);
+    raise(device);
+    expect(trigger.take()).toBe(1);
+    acknowledge(device);
+    other.triggerIrqs(2);
+    raise(device);
+    expect(trigger.take(), "still masked").toBe(0);
   });
 
   it("vfio-core: agrees with the rules of a self-masking level interrupt, whatever the order of events", () => {

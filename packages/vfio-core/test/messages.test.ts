@@ -4,6 +4,10 @@ import {
   VFIO_PCI_MSI_IRQ_INDEX as MSI,
   VFIO_PCI_MSIX_IRQ_INDEX as MSIX,
   VFIO_IRQ_INFO_NORESIZE,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_BOOL,
+  vfio_irq_set,
+  vfioIoctls,
 } from "../src/index.ts";
 import { EDU, eventFd, NVME, openDevice, PASSIVE, testHost } from "./fixture.ts";
 
@@ -64,6 +68,19 @@ describe("vfio-core message interrupts", () => {
     expect(() => device.setIrqs({ index: 0, fds: [event.fd] })).toThrow(/EINVAL/);
     device.disableIrqs(MSI);
     device.disableIrqs(MSI);
+  });
+
+  it("vfio-core: 6.1 takes a loopback of no vectors just behind the last one, but refuses to connect none there", () => {
+    const { process } = testHost({ profile: "6.1" });
+    const { device } = openDevice(process, NVME);
+    device.setIrqs({ index: MSIX, fds: [eventFd(process).fd] });
+    const loopback = (start: number) => {
+      const flags = VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER;
+      const arg = vfio_irq_set.encode({ argsz: vfio_irq_set.size, flags, index: MSIX, start });
+      return process.ioctl(device.fd, vfioIoctls(process.arch).VFIO_DEVICE_SET_IRQS, arg);
+    };
+    expect([loopback(1), loopback(2)]).toEqual([0, -22]);
+    expect(() => device.setIrqs({ index: MSIX, start: 1, fds: [] })).toThrow(/EINVAL/);
   });
 
   it("vfio-core: the host's own message is in the function, whatever the user wrote", () => {

@@ -120,6 +120,8 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
       finish();
       return;
     }
+    // Whoever unbinds it meanwhile waits behind the first, for the device's lock; only the first asks the user.
+    if (device.removing) return;
     device.removing = true;
     device.onIdle = finish;
     this.#askForReturn(device);

@@ -2,15 +2,17 @@
  * VFIO_DEVICE_IOEVENTFD: an eventfd whose signal writes a fixed value to a BAR, without the user.
  *
  * Identified by (BAR, offset, size, data); fd -1 removes. Signals are consumed; while memory is off they do nothing.
+ * One whose eventfd was closed stays in the list without effect.
  * Source: vfio_pci_ioctl_ioeventfd, vfio_pci_ioeventfd of vfio_pci_rdwr.c.
  */
 import { EEXIST, EINVAL, ENODEV, ENOSPC } from "@minivmm/host";
-import { EventFd, type IoctlCall } from "@minivmm/host/model";
+import type { IoctlCall } from "@minivmm/host/model";
 import type { BarWidth } from "@minivmm/pci";
 import { VFIO_DEVICE_IOEVENTFD_SIZE_MASK, VFIO_PCI_BAR5_REGION_INDEX, vfio_device_ioeventfd } from "../uapi.ts";
 import type { HostBar } from "./config/bars.ts";
 import { eventFdFile } from "./eventfd.ts";
 import type { BarRegions } from "./regions.ts";
+import { VirqFd } from "./virqfd.ts";
 
 const MIN_SIZE = 28;
 const MAX_IOEVENTFDS = 1000;
@@ -21,7 +23,7 @@ interface IoEventFd {
   readonly pos: number;
   readonly width: BarWidth;
   readonly data: bigint;
-  readonly subscription: { close(): void };
+  readonly virqfd: VirqFd;
 }
 
 export interface IoEventFdDevice {
@@ -59,23 +61,23 @@ export class IoEventFds {
 
   /** Last close. */
   close(): void {
-    for (const each of this.#list) each.subscription.close();
+    for (const each of this.#list) each.virqfd.close();
     this.#list = [];
   }
 
-  #change(call: IoctlCall, key: Omit<IoEventFd, "subscription">, fd: number): number {
+  #change(call: IoctlCall, key: Omit<IoEventFd, "virqfd">, fd: number): number {
     const found = this.#list.find(
       (each) => each.index === key.index && each.pos === key.pos && each.width === key.width && each.data === key.data,
     );
     if (found) {
       if (fd !== -1) return -EEXIST;
-      found.subscription.close();
+      found.virqfd.close();
       this.#list = this.#list.filter((each) => each !== found);
       return 0;
     }
     if (fd === -1) return -ENODEV;
     if (this.#list.length >= MAX_IOEVENTFDS) return -ENOSPC;
-    const eventFd = EventFd.from(eventFdFile(call.process, fd)) as EventFd;
+    const file = eventFdFile(call.process, fd);
     const { index, pos, width, data } = key;
     const lo = Number(data & 0xffffffffn);
     const hi = Number(data >> 32n);
@@ -84,12 +86,7 @@ export class IoEventFds {
         this.#device.regions.store(index, pos, width, lo, hi);
       }
     };
-    const subscription = eventFd.onWake(() => {
-      eventFd.drain();
-      write();
-    });
-    this.#list.push({ ...key, subscription });
-    if (eventFd.poll()) write();
+    this.#list.push({ ...key, virqfd: new VirqFd(file, write) });
     return 0;
   }
 }

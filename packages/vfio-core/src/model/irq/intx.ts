@@ -6,7 +6,7 @@
  * A line still asserted at unmask stays masked and is signalled again. Source: vfio_pci_intrs.c, virqfd.c.
  */
 import { EBUSY, EINVAL, ENODEV, ENOTTY } from "@minivmm/host";
-import { EventFd, type OpenFile } from "@minivmm/host/model";
+import type { EventFd } from "@minivmm/host/model";
 import {
   VFIO_IRQ_SET_DATA_BOOL,
   VFIO_IRQ_SET_DATA_EVENTFD,
@@ -15,19 +15,15 @@ import {
 } from "../../uapi.ts";
 import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from "../config/header.ts";
 import { eventFdFile, eventFdOf } from "../eventfd.ts";
+import { VirqFd } from "../virqfd.ts";
 import { firstFd } from "./request-data.ts";
 import { IRQ_NONE, type IrqOwner, type IrqRequest } from "./types.ts";
-
-interface UnmaskEventFd {
-  readonly file: OpenFile;
-  readonly subscription: { close(): void };
-}
 
 export class Intx {
   readonly #owner: IrqOwner;
   #trigger: EventFd | null = null;
   #masked = false;
-  #unmask: UnmaskEventFd | null = null;
+  #unmask: VirqFd | null = null;
   /** The pin, as the function drives it. */
   #level = false;
 
@@ -91,16 +87,8 @@ export class Intx {
       return 0;
     }
     const file = eventFdFile(request.process, fd);
-    // Closing the last descriptor of an unmask eventfd takes the registration away.
-    if (this.#unmask && this.#unmask.file.refs > 0) return -EBUSY;
-    const eventFd = EventFd.from(file) as EventFd;
-    const subscription = eventFd.onWake(() => {
-      eventFd.drain();
-      this.unmask();
-    });
-    this.#unmask = { file, subscription };
-    // A count that was there before acts at once and is not taken.
-    if (eventFd.poll()) this.unmask();
+    if (this.#unmask?.open) return -EBUSY;
+    this.#unmask = new VirqFd(file, () => this.unmask());
     return 0;
   }
 
@@ -171,7 +159,7 @@ export class Intx {
   }
 
   #dropUnmask(): void {
-    this.#unmask?.subscription.close();
+    this.#unmask?.close();
     this.#unmask = null;
   }
 }

@@ -1,0 +1,315 @@
+// Commands of random sequences. A command holds small numbers only; which process, descriptor or mapping they mean is
+// looked up in the reference when it runs, so that a shrunk sequence still means something. Then both kernels answer
+// the same call, and all invariants are checked.
+import fc from "fast-check";
+import { BRIDGED, BRIDGED_FREE, BRIDGED_HOST, EDU, NVME, PASSIVE } from "../fixture.ts";
+import { agree } from "./agree.ts";
+import type { Calls, IrqCall } from "./calls.ts";
+import type { Invariants } from "./invariants.ts";
+import type { ModelledKernel } from "./modelled.ts";
+import type { PlainKernel } from "./plain-kernel.ts";
+import type { Behind } from "./plain-objects.ts";
+
+export interface Real {
+  readonly kernel: ModelledKernel;
+  readonly invariants: Invariants;
+}
+
+type Command = fc.Command<PlainKernel, Real>;
+/** Calls with their arguments, in order; null when there is nothing to call it on. */
+type Resolve<P> = (plain: PlainKernel, params: P) => readonly Call[] | null;
+type Call = { [K in keyof Calls]: readonly [K, ...Parameters<Calls[K]>] }[keyof Calls];
+
+/** Processes there may be: more only make the rest rare. */
+const PROCESSES = 4;
+const DEVICES = [EDU, NVME, PASSIVE, BRIDGED];
+
+const pick = fc.nat(10_000);
+
+/** What is wanted more often is there more often. */
+function times<T>(count: number, each: T): T[] {
+  return new Array<T>(count).fill(each);
+}
+
+class Step<P> implements Command {
+  readonly #name: string;
+  readonly #params: P;
+  readonly #resolve: Resolve<P>;
+  #made: string[] = [];
+
+  constructor(name: string, params: P, resolve: Resolve<P>) {
+    this.#name = name;
+    this.#params = params;
+    this.#resolve = resolve;
+  }
+
+  check(plain: Readonly<PlainKernel>): boolean {
+    return this.#resolve(plain as PlainKernel, this.#params) !== null;
+  }
+
+  run(plain: PlainKernel, { kernel, invariants }: Real): void {
+    this.#made = [];
+    // Descriptors of a call are those that the calls before it made.
+    for (let at = 0; ; at++) {
+      const call = this.#resolve(plain, this.#params)?.[at];
+      if (!call) return;
+      const [name, ...args] = call;
+      const invoke = (side: Calls) => (side[name] as (...args: unknown[]) => number)(...args);
+      const text = `${name}(${JSON.stringify(args).slice(1, -1)})`;
+      this.#made.push(text);
+      const wanted = invoke(plain);
+      agree(text, invoke(kernel), wanted);
+      invariants.check();
+      // A flow ends where it is refused.
+      if (wanted < 0) return;
+    }
+  }
+
+  toString(): string {
+    return this.#made.length > 0 ? this.#made.join("; ") : `${this.#name}(${JSON.stringify(this.#params)})`;
+  }
+}
+
+function step<P>(name: string, params: fc.Arbitrary<P>, resolve: Resolve<P>): fc.Arbitrary<Command> {
+  return params.map((each) => new Step(name, each, resolve));
+}
+
+/** The `n`th living process. */
+function processAt(plain: PlainKernel, n: number): number {
+  const alive = plain.processes.flatMap((each, p) => (each.alive ? [p] : []));
+  return alive[n % alive.length] ?? 0;
+}
+
+type Fits = (behind: Behind) => boolean;
+const isContainer: Fits = ({ kind }) => kind === "container";
+const isReady: Fits = (each) => each.kind === "container" && each.container.type !== 0;
+const isGroup: Fits = ({ kind }) => kind === "group";
+const isDevice: Fits = ({ kind }) => kind === "device";
+const isEvent: Fits = ({ kind }) => kind === "eventfd";
+const isAny: Fits = () => true;
+
+type Place = readonly [p: number, fd: number];
+
+/** A descriptor that fits, in whatever process; any other one, or a closed one, now and then. Null when there is none. */
+function descriptor(plain: PlainKernel, fits: Fits, n: number): Place | null {
+  if (n % 31 === 0) return [processAt(plain, n), n % 2 === 0 ? -1 : 23];
+  const wanted = n % 17 === 0 ? isAny : fits;
+  const all = plain.processes.flatMap(({ fds, alive }, p) =>
+    alive ? [...fds].flatMap(([fd, { behind }]): Place[] => (wanted(behind) ? [[p, fd]] : [])) : [],
+  );
+  return all[n % (all.length || 1)] ?? null;
+}
+
+/** Of one process; -1 when it has none. */
+function descriptorOf(plain: PlainKernel, p: number, fits: Fits, n: number): number {
+  const fds = [...(plain.processes[p]?.fds ?? [])];
+  const fitting = n % 11 === 0 ? fds : fds.filter(([, { behind }]) => fits(behind));
+  return n % 23 === 0 ? -1 : (fitting[n % (fitting.length || 1)]?.[0] ?? -1);
+}
+
+/** Calls of one kind of descriptor. */
+function on<P>(
+  name: string,
+  fits: Fits,
+  params: fc.Arbitrary<P>,
+  resolve: (plain: PlainKernel, place: Place, params: P, n: number) => Call | null,
+): fc.Arbitrary<Command> {
+  return step(name, fc.tuple(pick, params), (plain, [n, rest]) => {
+    const place = descriptor(plain, fits, n);
+    const call = place && resolve(plain, place, rest, n);
+    return call && [call];
+  });
+}
+
+function behindOf(plain: PlainKernel, [p, fd]: Place): Behind | undefined {
+  return plain.processes[p]?.fds.get(fd)?.behind;
+}
+
+const device = fc.constantFrom(...DEVICES);
+const nothing = fc.constant(0);
+
+const lifetimes = [
+  step("openContainer", pick, (plain, n) => [["openContainer", processAt(plain, n)]]),
+  step("openGroup", fc.tuple(pick, device), (plain, [n, bdf]) => [["openGroup", processAt(plain, n), bdf]]),
+  step("eventfd", pick, (plain, n) => [["eventfd", processAt(plain, n)]]),
+  on("dup", isAny, nothing, (_, at) => ["dup", ...at]),
+  on("close", isAny, nothing, (_, at) => ["close", ...at]),
+  on("close", isGroup, nothing, (_, at) => ["close", ...at]),
+  on("close", isDevice, nothing, (_, at) => ["close", ...at]),
+  step("fork", pick, (plain, n) =>
+    plain.processes.length < PROCESSES ? [["fork", processAt(plain, n)] as const] : null,
+  ),
+  step("exit", pick, (plain, n) =>
+    plain.processes.filter((each) => each.alive).length > 1 ? [["exit", processAt(plain, n)] as const] : null,
+  ),
+];
+
+/** The whole way to an open device in one process. */
+const flow = step("flow", fc.tuple(pick, device, fc.constantFrom(1, 3, 3, 3)), (plain, [n, bdf, type]) => {
+  const p = processAt(plain, n);
+  const fds = [...(plain.processes[p]?.fds ?? [])];
+  const last = (fits: Fits) => fds.filter(([, { behind }]) => fits(behind)).at(-1)?.[0] ?? -1;
+  return [
+    ["eventfd", p],
+    ["openContainer", p],
+    ["openGroup", p, bdf],
+    ["setContainer", p, last(isGroup), last(isContainer)],
+    ["setIommu", p, last(isContainer), type],
+    ["deviceFd", p, last(isGroup), bdf],
+  ];
+});
+
+const names = fc.constantFrom(...DEVICES, BRIDGED_FREE, "", "0000:00:1f.9");
+const groups = [
+  ...times(5, flow),
+  on("status", isGroup, nothing, (_, at) => ["status", ...at]),
+  on("setContainer", isGroup, pick, (plain, at, other) => [
+    "setContainer",
+    ...at,
+    descriptorOf(plain, at[0], isContainer, other),
+  ]),
+  on("unsetContainer", isGroup, nothing, (_, at) => ["unsetContainer", ...at]),
+  on("setIommu", isContainer, fc.constantFrom(1, 3, 3, 2, 6, 9, 99), (_, at, type) => ["setIommu", ...at, type]),
+  on("checkExtension", isContainer, fc.nat(12), (_, at, extension) => ["checkExtension", ...at, extension]),
+  on("deviceFd", isGroup, names, (plain, at, name, n) => {
+    const behind = behindOf(plain, at);
+    const own = behind?.kind === "group" ? behind.group.devices[n % 3]?.fn.bdf : undefined;
+    return ["deviceFd", ...at, n % 4 > 0 ? (own ?? name) : name];
+  }),
+];
+
+const iova = fc.nat(40);
+const mapping = fc.record({
+  iova,
+  vaddr: fc.nat(18),
+  pages: fc.integer({ min: 1, max: 10 }),
+  flags: fc.constantFrom(3, 3, 3, 1, 2),
+});
+const oddMapping = fc.record({ iova, vaddr: fc.nat(18), pages: fc.nat(3), flags: fc.nat(9) });
+const unmapping = fc.record({ iova, pages: fc.nat(24), flags: fc.constantFrom(0, 0, 0, 0, 1, 4, 4, 8) });
+
+function mappingsOf(plain: PlainKernel, at: Place) {
+  const behind = behindOf(plain, at);
+  return behind?.kind === "container" ? behind.container.mappings : [];
+}
+/** On a device the number of DIRTY_PAGES is another ioctl. */
+const noDevice = (plain: PlainKernel, at: Place) => behindOf(plain, at)?.kind !== "device";
+
+const dma = [
+  ...times(
+    4,
+    on("map", isReady, mapping, (_, at, call) => ["map", ...at, call]),
+  ),
+  on("map", isContainer, oddMapping, (_, at, call) => ["map", ...at, call]),
+  // Another address for one of the mappings, by whoever has the container.
+  on("updateVaddr", isReady, fc.nat(16), (plain, at, vaddr, n) => {
+    const all = mappingsOf(plain, at);
+    const { iova: from = 0, pages = 1 } = all[n % (all.length || 1)] ?? {};
+    return ["map", ...at, { iova: from, vaddr, pages, flags: 4 }];
+  }),
+  ...times(
+    2,
+    on("unmap", isReady, unmapping, (_, at, call) => ["unmap", ...at, call]),
+  ),
+  on("unmapOne", isReady, fc.constantFrom(0, 0, 1, 4), (plain, at, flags, n) => {
+    const all = mappingsOf(plain, at);
+    const { iova: from = 0, pages = 1 } = all[n % (all.length || 1)] ?? {};
+    return ["unmap", ...at, { iova: from, pages, flags }];
+  }),
+  on("unmapAll", isReady, fc.constantFrom(2, 6, 6, 3), (_, at, flags) => [
+    "unmap",
+    ...at,
+    { iova: 0, pages: 0, flags },
+  ]),
+  on("dirty", isReady, fc.constantFrom(1, 1, 2), (plain, at, flags) =>
+    noDevice(plain, at) ? ["dirty", ...at, flags] : null,
+  ),
+  on("bitmap", isReady, fc.tuple(iova, fc.nat(60)), (plain, at, [from, pages]) => {
+    const mapped = mappingsOf(plain, at).flatMap((each) => Array.from({ length: each.pages }, (_, i) => each.iova + i));
+    return noDevice(plain, at) ? ["bitmap", ...at, from, pages, mapped] : null;
+  }),
+];
+
+const irqRequest = fc.record({
+  index: fc.constantFrom(0, 0, 0, 1, 1, 2, 2, 3, 4, 4, 5),
+  action: fc.constantFrom(...times(8, 0x20), 0x10, 0x10, 0x08, 0, 0x30),
+  kind: fc.constantFrom(4, 4, 4, 4, 1, 1, 2, 0, 6),
+  start: fc.constantFrom(0, 0, 0, 0, 1, 2, 4),
+  count: fc.constantFrom(1, 1, 1, 1, 0, 2, 3, 5),
+  data: fc.array(pick, { minLength: 5, maxLength: 5 }),
+});
+const bar = fc.record({
+  bar: fc.constantFrom(0, 0, 0, 0, 0, 2, 3, 6, 7),
+  page: fc.constantFrom(0, 0, 0, 1, 1, 254),
+  pages: fc.integer({ min: 1, max: 4 }),
+  shared: fc.constantFrom(true, true, true, false),
+});
+
+/** The request moved to an index and to vectors that the device has. */
+function within(request: IrqCall, counts: readonly number[]): IrqCall {
+  const there = counts.flatMap((count, index) => (count > 0 ? [index] : []));
+  const index = there.includes(request.index) ? request.index : (there[request.index % (there.length || 1)] ?? 0);
+  const available = counts[index] ?? 1;
+  const start = request.start % available;
+  return { ...request, index, start, count: Math.min(request.count, available - start) };
+}
+
+const devices = [
+  ...times(
+    6,
+    on("setIrqs", isDevice, irqRequest, (plain, at, { index, action, kind, start, count, data }) => {
+      const value = (n: number) => (n % 13 === 0 ? -1 - (n % 2) : descriptorOf(plain, at[0], isEvent, n));
+      const values = data.map((n) => (kind === 2 ? n % 2 : value(n)));
+      const request = { index, flags: action | kind, start, count, data: values };
+      const behind = behindOf(plain, at);
+      const counts = behind?.kind === "device" ? plain.description.irqCounts(behind.device.fn.bdf) : [];
+      return ["setIrqs", ...at, (data[0] as number) % 5 === 0 ? request : within(request, counts)];
+    }),
+  ),
+  on("signal", isEvent, fc.integer({ min: 1, max: 3 }), (plain, at, count) => {
+    const kind = behindOf(plain, at)?.kind;
+    return kind === undefined || kind === "eventfd" ? ["signal", ...at, count] : null;
+  }),
+  on("ioeventfd", isDevice, fc.tuple(pick, fc.nat(2)), (plain, at, [event, data]) => [
+    "ioeventfd",
+    ...at,
+    data,
+    event % 4 === 0 ? -1 : descriptorOf(plain, at[0], isEvent, event),
+  ]),
+  on("reset", isDevice, nothing, (_, at) => ["reset", ...at]),
+  on("mmap", isDevice, bar, (_, at, call) => ["mmap", ...at, call]),
+  step("munmap", fc.tuple(pick, fc.nat(3), fc.integer({ min: 1, max: 4 })), (plain, [n, from, pages]) => {
+    const areas = plain.processes.flatMap(({ areas }, p) => areas.map((area) => ({ p, area })));
+    const found = areas[n % (areas.length || 1)];
+    if (!found) return null;
+    const { id, from: start, to } = found.area;
+    const first = start + (from % (to - start));
+    return [["munmap", found.p, id, first, Math.min(pages, to - first)]];
+  }),
+];
+
+const everyFunction = fc.constantFrom(...DEVICES, BRIDGED, BRIDGED_FREE, BRIDGED_HOST);
+const anyDriver = fc.constantFrom("vfio-pci", "vfio-pci", "vfio-pci", "pci-stub", "e1000");
+const drivers = [
+  step("bind", fc.tuple(everyFunction, anyDriver), (_, [bdf, driver]) => [["bind", bdf, driver]]),
+  step("unbind", everyFunction, (_, bdf) => [["unbind", bdf]]),
+  step("tenSeconds", nothing, (plain) =>
+    plain.description.functions.some(({ device }) => device?.removing) ? [["tenSeconds"]] : null,
+  ),
+];
+
+const external = [
+  on("externalGet", isGroup, nothing, (_, at) => ["externalGet", ...at]),
+  step("externalPut", pick, (plain, n) =>
+    plain.external.length > 0 ? [["externalPut", n % plain.external.length] as const] : null,
+  ),
+];
+
+/**
+ * All commands that make sense on a kernel. Before 5.18 there are in-kernel users of groups, and binding a host driver
+ * to a group in use stopped the kernel, so no sequence does that.
+ */
+export function commandsFor(kernel: "6.12" | "6.1" | "4.12"): fc.Arbitrary<Command>[] {
+  const common = [...lifetimes, ...groups, ...dma, ...devices];
+  return kernel === "4.12" ? [...common, ...external] : [...common, ...drivers];
+}
