@@ -5,6 +5,7 @@ import { EINVAL } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
 import {
   PCI_CLASS_REVISION,
+  PCI_EXP_TYPE_DOWNSTREAM,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
   type PciFunction,
@@ -64,12 +65,14 @@ function publishReset(kernel: ModelKernel, fn: PciFunction): void {
   });
 }
 
-/** One slot for each port that pciehp serves; it is named by a counter and knows its driver. */
+/** One slot for each port that pciehp serves, and the port's hotplug service bound to it. */
 function publishSlots({ sysfs }: ModelKernel, topology: PciTopology): void {
-  const places = new Set(topology.functions.filter((fn) => fn.hotplugSlot).map((fn) => fn.name.replace(/\.\d$/, "")));
-  [...places].forEach((place, index) => {
+  const ports = new Set(topology.functions.filter((fn) => fn.hotplugSlot).map((fn) => fn.bus.bridge as PciFunction));
+  [...ports].forEach((port, index) => {
+    const place = `${port.name.slice(0, 5)}${(port.secondary?.number ?? 0).toString(16).padStart(2, "0")}:00`;
     sysfs.file(`${SLOTS}/${index}/address`, { read: () => `${place}\n` });
-    sysfs.link(`${SLOTS}/${index}/module`, "/sys/module/pciehp");
+    const downstream = port.pcieType === PCI_EXP_TYPE_DOWNSTREAM;
+    sysfs.dir(`/sys/bus/pci_express/drivers/pciehp/${port.name}:pcie${downstream ? "2" : "0"}04`);
   });
 }
 

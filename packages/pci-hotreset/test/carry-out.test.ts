@@ -116,6 +116,7 @@ describe("pci-hotreset carry-out", () => {
     const read = mark(host, CARD[1]);
     const report = carryOutHotReset(host.process, survey);
     expect(report).toMatchObject({ status: "failed", error: { errno: 11 } });
+    expect(report.error?.hint).toContain("try again");
     expect(report.functions.map(({ outcome }) => outcome)).toEqual(["untouched", "untouched", "untouched"]);
     expect(read()).toBe(0xfeed);
     host.topology.get(CARD[2]).locked = false;

@@ -72,10 +72,7 @@ function publish({ sysfs }: ModelKernel, fn: PciFunction): void {
   number("class", () => fn.readConfig(8, 4) >>> 8);
   sysfs.file(`${at}/config`, { read: () => Uint8Array.from({ length: 256 }, (_, i) => fn.readConfig(i, 1)) });
   if (fn.resetMethods.length > 0) sysfs.file(`${at}/reset_method`, { read: () => `${fn.resetMethods.join(" ")}\n` });
-  if (fn.hotplugSlot) {
-    sysfs.file("/sys/bus/pci/slots/7/address", { read: () => `${fn.name.slice(0, -2)}\n` });
-    sysfs.link("/sys/bus/pci/slots/7/module", "/sys/module/pciehp");
-  }
+  if (fn.hotplugSlot) sysfs.dir(`/sys/bus/pci_express/drivers/pciehp/${fn.bus.bridge?.name}:pcie004`);
   if (!fn.group) return;
   const group = `/sys/kernel/iommu_groups/${fn.group.id}`;
   sysfs.link(`${at}/iommu_group`, group);

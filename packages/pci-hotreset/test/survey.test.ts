@@ -137,6 +137,30 @@ describe("pci-hotreset survey: obstacles", () => {
     expect(surveyHotReset(process, BELOW_BRIDGE).obstacles).toEqual([]);
   });
 
+  it("pci-hotreset: such a member is known of before there is a node to ask", () => {
+    const { process, core } = slotHost();
+    for (const bdf of [BESIDE_BRIDGE, BELOW_BRIDGE]) core.unbind(bdf);
+    core.bind(BESIDE_BRIDGE, "host-edu");
+    const { groups, obstacles } = surveyHotReset(process, BELOW_BRIDGE);
+    expect(groups[0]).toMatchObject({ state: "absent", viable: null });
+    expect(brief(obstacles)).toEqual([
+      ["NOT_BOUND", BELOW_BRIDGE],
+      ["NOT_VIABLE", BESIDE_BRIDGE],
+    ]);
+    for (const { commands } of obstacles) run(process, commands);
+    expect(surveyHotReset(process, BELOW_BRIDGE).obstacles).toEqual([]);
+  });
+
+  it("pci-hotreset: a bridge is said before what would not help beside it", () => {
+    const { process, core } = slotHost();
+    core.unbind(BESIDE_BRIDGE);
+    expect(brief(surveyHotReset(process, BELOW_BRIDGE).obstacles)).toEqual([]);
+    expect(brief(surveyHotReset(process, BESIDE_BRIDGE).obstacles)).toEqual([
+      ["BRIDGE", INNER_BRIDGE],
+      ["NOT_BOUND", BESIDE_BRIDGE],
+    ]);
+  });
+
   it("pci-hotreset: several groups in one slot: ours, and one that another process has", () => {
     const host = slotHost();
     const { process, kernel } = host;

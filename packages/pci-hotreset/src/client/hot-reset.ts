@@ -4,7 +4,7 @@
  * The list comes in two steps: a call with room for nothing (ENOSPC tells the count), then one with room. The reset
  * needs a descriptor of every affected group as proof of ownership.
  */
-import { ENODEV, ENOSPC, ENOTTY, errnoName } from "@minivmm/host";
+import { EAGAIN, EBUSY, ENODEV, ENOSPC, ENOTTY, EPERM, errnoName } from "@minivmm/host";
 import type { VfioDevice } from "@minivmm/vfio-core";
 import { HotResetError } from "../error.ts";
 import { hotResetIoctls, vfio_pci_dependent_device, vfio_pci_hot_reset, vfio_pci_hot_reset_info } from "../uapi.ts";
@@ -63,6 +63,7 @@ function noInfo(device: VfioDevice, result: number): HotResetError {
     code: "REFUSED",
     errno: -result,
     details: { device: device.name },
+    hint: result === -EPERM ? "A function that would be hit is in no IOMMU group, so nobody can own it." : undefined,
   });
 }
 
@@ -75,6 +76,18 @@ function impossible(device: VfioDevice): HotResetError {
   });
 }
 
+const AGAIN =
+  "Somebody is busy with a function that would be hit (a bind, a reset, an access); nothing was done: try again.";
+
+/** What to do about a reset that was refused, by errno. */
+const HINTS: ReadonlyMap<number, string> = new Map([
+  [EAGAIN, AGAIN],
+  [EBUSY, AGAIN],
+  [ENOTTY, "Its configuration was written back all the same; reset once more, or remove and rescan the bridge above."],
+]);
+const OWNERSHIP =
+  "Every function that is affected must be bound to vfio-pci and its group handed over; planHotReset tells which.";
+
 function notReset(device: VfioDevice, result: number, groups: number): HotResetError {
   const details = { device: device.name, groups };
   if (result === -ENODEV) return impossible(device);
@@ -86,6 +99,6 @@ function notReset(device: VfioDevice, result: number, groups: number): HotResetE
     code: "REFUSED",
     errno: -result,
     details,
-    hint: "Every function that is affected must be bound to vfio-pci and its group handed over; planHotReset tells which.",
+    hint: HINTS.get(-result) ?? OWNERSHIP,
   });
 }

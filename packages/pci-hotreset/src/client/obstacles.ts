@@ -109,6 +109,10 @@ export function functionObstacles(facts: FunctionFacts): Obstacle[] {
  * used. `explained`: functions that have an obstacle of their own; what follows from those is not said again.
  */
 export function groupObstacles(group: GroupOwnership, attaches: boolean, explained: ReadonlySet<string>): Obstacle[] {
+  return [...openObstacles(group), ...(attaches ? viabilityObstacles(group, explained) : [])];
+}
+
+function openObstacles(group: GroupOwnership): Obstacle[] {
   const about = { bdf: null, group: group.id } as const;
   const node = group.node;
   switch (group.state) {
@@ -137,7 +141,7 @@ export function groupObstacles(group: GroupOwnership, attaches: boolean, explain
       return [{ ...about, code: "NO_NODE", message, remedy: "look at the kernel's log for the reason", commands: [] }];
     }
     default:
-      return attaches && group.viable === false ? viabilityObstacles(group, explained) : [];
+      return [];
   }
 }
 
@@ -157,11 +161,14 @@ export function containerObstacle(host: Host): Obstacle | null {
   return { ...about, code: "NO_VFIO", message, remedy: "load VFIO's modules", commands: ["modprobe vfio-pci"] };
 }
 
+/** A group that cannot be asked (no node yet, no permission) is judged by its members' drivers. */
 function viabilityObstacles(group: GroupOwnership, explained: ReadonlySet<string>): Obstacle[] {
+  if (group.viable === true || group.noiommu) return [];
   const holders = group.members.filter(
     ({ driver }) => driver !== null && !HARMLESS.has(driver) && !isVfioPciDriver(driver),
   );
   if (holders.length === 0) {
+    if (group.viable === null) return [];
     const message = `IOMMU group ${group.id} is in use by another owner of its DMA`;
     const remedy = "end the program that has a device of the group open through an iommufd";
     return [{ bdf: null, group: group.id, code: "NOT_VIABLE", message, remedy, commands: [] }];

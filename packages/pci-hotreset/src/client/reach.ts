@@ -25,9 +25,11 @@ export interface ResetReach {
   readonly functions: readonly string[];
 }
 
+/** One entry for each port that pciehp serves, named after the port: its slot has device 0 of the bus below. */
+const PCIEHP = "/sys/bus/pci_express/drivers/pciehp";
 const SLOTS = "/sys/bus/pci/slots";
-/** Hotplug drivers that can reset a slot; acpiphp, shpchp and others cannot. */
-const RESETTING = new Set(["pciehp", "pnv_php", "s390_pci_hpc"]);
+/** Other hotplug drivers that can reset a slot; acpiphp and shpchp cannot. */
+const RESETTING = new Set(["pnv_php", "s390_pci_hpc"]);
 
 /** `bdf` in full, of a function that exists. */
 export function resetReach(host: Host, bdf: string): ResetReach {
@@ -43,7 +45,8 @@ export function resetReach(host: Host, bdf: string): ResetReach {
   const lost = (names: readonly string[]) => names.find((each) => isLostByReset(host, each));
   if (lost([bridge]) === undefined) {
     const shared = { impossible: null, culprit: null, bridge };
-    if (slotCanBeReset(host, bdf) && lost(slot) === undefined) return { ...shared, method: "slot", functions: slot };
+    if (slotCanBeReset(host, bdf, bridge) && lost(slot) === undefined)
+      return { ...shared, method: "slot", functions: slot };
     if (lost(everything) === undefined) return { ...shared, method: "bus", functions: everything };
   }
   return { ...alone, impossible: "NO_BUS_RESET", culprit: lost([bridge, ...everything]) ?? null };
@@ -55,9 +58,8 @@ class Buses {
   readonly #secondary = new Map<string, number>();
 
   constructor(host: Host, domain: number) {
-    const names = host.readdir(DEVICES);
-    const known = (typeof names === "number" ? [] : names).map((name) => parseBdf(name));
-    this.#functions = known
+    this.#functions = names(host, DEVICES)
+      .map(parseBdf)
       .filter((each) => each.domain === domain)
       .sort(compareBdf)
       .map(formatBdf);
@@ -91,13 +93,16 @@ function isLostByReset(host: Host, bdf: string): boolean {
 }
 
 /** `address` of a slot is "dddd:bb:dd" without the function. */
-function slotCanBeReset(host: Host, bdf: string): boolean {
-  const slots = host.readdir(SLOTS);
-  if (typeof slots === "number") return false;
+function slotCanBeReset(host: Host, bdf: string, bridge: string): boolean {
   const place = bdf.slice(0, bdf.lastIndexOf("."));
-  return slots.some((slot) => {
-    const address = textFile(host, `${SLOTS}/${slot}/address`);
+  if (place.endsWith(":00") && names(host, PCIEHP).some((service) => service.startsWith(`${bridge}:`))) return true;
+  return names(host, SLOTS).some((slot) => {
     const driver = linkName(host, `${SLOTS}/${slot}/module`);
-    return address === place && driver !== null && RESETTING.has(driver);
+    return driver !== null && RESETTING.has(driver) && textFile(host, `${SLOTS}/${slot}/address`) === place;
   });
+}
+
+function names(host: Host, folder: string): string[] {
+  const found = host.readdir(folder);
+  return typeof found === "number" ? [] : found;
 }

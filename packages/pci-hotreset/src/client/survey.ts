@@ -56,7 +56,9 @@ function missing(
   functions: readonly FunctionFacts[],
   groups: readonly GroupOwnership[],
 ): Obstacle[] {
-  const ofFunctions = functions.flatMap(functionObstacles);
+  // Bridges first: while one is hit, nothing else that is done about the reset helps.
+  const [bridges, endpoints] = [functions.filter(({ bridge }) => bridge), functions.filter(({ bridge }) => !bridge)];
+  const ofFunctions = [...bridges, ...endpoints].flatMap(functionObstacles);
   const explained = new Set(ofFunctions.flatMap(({ bdf }) => bdf ?? []));
   const ofGroups = groups.flatMap((group) => groupObstacles(group, group.id === target.group, explained));
   const ofHost = containerObstacle(host);
