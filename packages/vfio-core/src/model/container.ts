@@ -6,7 +6,7 @@
  * The container outlives its descriptor as long as a group is attached. Source: drivers/vfio/container.c.
  */
 import { EINVAL, ENODEV, EPERM } from "@minivmm/host";
-import { type FileOps, type IoctlCall, KernelError, refusal } from "@minivmm/host/model";
+import { type FileOps, type IoctlCall, KernelError, type ModelProcess, refusal } from "@minivmm/host/model";
 import { VFIO_API_VERSION, type VfioIoctls } from "../uapi.ts";
 import type { IommuAttachable, IommuContainer, IommuDriver, IommuInstance } from "./iommu-driver.ts";
 
@@ -50,7 +50,7 @@ export class VfioContainer implements FileOps, IommuContainer {
       case ioctls.VFIO_CHECK_EXTENSION:
         return this.checkExtension(call.arg.number);
       case ioctls.VFIO_SET_IOMMU:
-        return this.#setIommu(call.arg.number);
+        return this.#setIommu(call.arg.number, call.process);
       default:
         return this.#instance ? this.#instance.ioctl(call) : -EINVAL;
     }
@@ -93,7 +93,7 @@ export class VfioContainer implements FileOps, IommuContainer {
 
   detach(group: IommuAttachable): void {
     this.#instance?.detachGroup(group);
-    group.iommuGroup.domain = null;
+    block(group);
     this.#groups.splice(this.#groups.indexOf(group), 1);
     if (this.#groups.length > 0) return;
     this.#instance?.release();
@@ -103,13 +103,13 @@ export class VfioContainer implements FileOps, IommuContainer {
   }
 
   /** One driver's failure does not end the search: the last error counts when none succeeds. */
-  #setIommu(type: number): number {
+  #setIommu(type: number, process: ModelProcess): number {
     if (this.#groups.length === 0 || this.#instance) return -EINVAL;
     let result = -ENODEV;
     for (const driver of this.#context.iommuDrivers) {
       if (driver.allowsNoiommu !== this.#noiommu || driver.checkExtension(type, null) <= 0) continue;
       try {
-        this.#instance = this.#attachAll(driver, type);
+        this.#instance = this.#attachAll(driver, type, process);
         this.#driver = driver;
         return 0;
       } catch (error) {
@@ -119,8 +119,8 @@ export class VfioContainer implements FileOps, IommuContainer {
     return result;
   }
 
-  #attachAll(driver: IommuDriver, type: number): IommuInstance {
-    const instance = driver.open(type, this);
+  #attachAll(driver: IommuDriver, type: number, process: ModelProcess): IommuInstance {
+    const instance = driver.open(type, this, process);
     const attached: IommuAttachable[] = [];
     try {
       for (const group of this.#groups) {
@@ -131,10 +131,15 @@ export class VfioContainer implements FileOps, IommuContainer {
     } catch (error) {
       for (const group of attached.reverse()) {
         instance.detachGroup(group);
-        group.iommuGroup.domain = null;
+        block(group);
       }
       instance.release();
       throw error;
     }
   }
+}
+
+/** No DMA from now on; what has no IOMMU cannot be stopped. */
+function block(group: IommuAttachable): void {
+  if (group.type !== "noiommu") group.iommuGroup.domain = null;
 }

@@ -5,16 +5,20 @@
  * driver model. Source: drivers/vfio/vfio_main.c, group.c (vfio_group_find_or_alloc), vfio_pci_core.c.
  */
 import { EBUSY, EINVAL, MinivmmError } from "@minivmm/host";
-import type { ModelKernel } from "@minivmm/host/model";
+import type { KernelProfile, ModelKernel, ModelProcess } from "@minivmm/host/model";
 import type { PciFunction, PciTopology } from "@minivmm/pci";
+import { VfioError } from "../error.ts";
 import { type VfioIoctls, vfioIoctls } from "../uapi.ts";
 import { VfioContainer } from "./container.ts";
 import { type DeviceIoctlHandler, VfioPciDevice } from "./device.ts";
+import { DeviceNodes } from "./device-nodes.ts";
 import { deviceSet, tryResetSet } from "./device-set.ts";
 import { DriverModel } from "./driver-model.ts";
 import { VfioGroup } from "./group.ts";
 import { VfioGroupFile } from "./group-file.ts";
 import type { IommuDriver } from "./iommu-driver.ts";
+import { type IommufdKernel, type IommufdOptions, installIommufd } from "./iommufd/index.ts";
+import { Noiommu } from "./noiommu.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import type { VfioHost } from "./vfio-host.ts";
 
@@ -27,6 +31,12 @@ export interface VfioCoreOptions {
   readonly dynamicMsix?: boolean;
   /** Module parameter of vfio-pci. Default false. */
   readonly nointxmask?: boolean;
+  /** CONFIG_VFIO_NOIOMMU, with enable_unsafe_noiommu_mode off or on at boot. Default: not built. */
+  readonly noiommu?: "off" | "on";
+  /** CONFIG_IOMMUFD (6.12 only): /dev/iommu, on this hardware. Default: not built. */
+  readonly iommufd?: IommufdOptions;
+  /** CONFIG_VFIO_DEVICE_CDEV: devices have nodes of their own; needs `iommufd`. Default false. */
+  readonly deviceCdev?: boolean;
 }
 
 export class VfioCore implements VfioHost<VfioPciDevice> {
@@ -38,6 +48,9 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly multiMsi: boolean;
   readonly dynamicMsix: boolean;
   readonly nointxmask: boolean;
+  readonly deviceNodes: boolean;
+  /** What all open iommufds share; null where the kernel is built without. */
+  readonly iommufd: IommufdKernel | null;
   readonly drivers: DriverModel;
   /** Groups that have a registered device, by IOMMU group number. */
   readonly groups = new Map<number, VfioGroup<VfioPciDevice>>();
@@ -47,6 +60,8 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly iommuDrivers: IommuDriver[] = [];
   readonly #deviceIoctls = new Map<number, DeviceIoctlHandler>();
   readonly #nodes = new Map<VfioGroup<VfioPciDevice>, { remove(): void }>();
+  readonly #deviceNodes: DeviceNodes;
+  readonly #noiommu: Noiommu | null;
 
   constructor(kernel: ModelKernel, topology: PciTopology, options: VfioCoreOptions = {}) {
     const x86 = kernel.arch === "x86_64";
@@ -58,8 +73,16 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     this.multiMsi = options.multiMsi ?? true;
     this.dynamicMsix = options.dynamicMsix ?? x86;
     this.nointxmask = options.nointxmask ?? false;
-    kernel.registerNode("/dev/vfio/vfio", () => new VfioContainer(this), 0o666);
-    for (const fn of topology.functions) if (fn.driver === "vfio-pci") this.#register(fn);
+    this.deviceNodes = options.deviceCdev ?? false;
+    checkBuild(kernel.profile, options);
+    this.#noiommu = options.noiommu ? new Noiommu(kernel, topology, options.noiommu === "on") : null;
+    if (this.#noiommu) this.registerIommuDriver(this.#noiommu);
+    this.#deviceNodes = new DeviceNodes(kernel, this.deviceNodes);
+    this.iommufd = options.iommufd ? installIommufd(kernel, options.iommufd, this.#noiommu !== null) : null;
+    if (!options.iommufd?.servesContainer) {
+      kernel.registerNode("/dev/vfio/vfio", () => new VfioContainer(this), 0o666);
+    }
+    for (const fn of topology.functions) if (fn.driver === "vfio-pci") this.probe(fn);
     this.drivers = new DriverModel(this);
   }
 
@@ -103,8 +126,10 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
 
   /** vfio-pci's probe: 0 or -errno. */
   probe(fn: PciFunction): number {
-    if (fn.isBridge || !fn.group) return -EINVAL;
+    if (fn.isBridge) return -EINVAL;
     if (this.devices.has(fn)) return -EBUSY;
+    this.#noiommu?.adopt(fn);
+    if (!fn.group) return -EINVAL;
     this.#register(fn);
     return 0;
   }
@@ -116,7 +141,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
       if (device) this.#unregister(device);
       done();
     };
-    if (!device || device.openCount === 0) {
+    if (!device?.inUse) {
       finish();
       return;
     }
@@ -124,6 +149,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     if (device.removing) return;
     device.removing = true;
     device.onIdle = finish;
+    if (this.profile.delistsEarly) this.#deviceNodes.hide(device);
     this.#askForReturn(device);
   }
 
@@ -146,8 +172,8 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   }
 
   #askForReturn(device: VfioPciDevice): void {
-    if (device.openCount === 0) return;
-    if (!device.state.irqs.req.signal()) {
+    if (!device.inUse) return;
+    if (device.openCount === 0 || !device.state.irqs.req.signal()) {
       this.kernel.log.push(
         `vfio-pci ${device.name}: No device request channel registered, blocked until released by user`,
       );
@@ -160,27 +186,45 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     if (!iommuGroup) return;
     let group = this.groups.get(iommuGroup.id);
     if (!group) {
-      group = new VfioGroup<VfioPciDevice>(iommuGroup);
+      group = new VfioGroup<VfioPciDevice>(iommuGroup, this.#noiommu?.owns(iommuGroup) ? "noiommu" : "iommu");
       this.groups.set(group.id, group);
       this.#nodes.set(group, this.#publish(group));
     }
     const device = new VfioPciDevice(fn, group, this);
     group.devices.push(device);
     this.devices.set(fn, device);
+    this.#deviceNodes.add(device);
   }
 
   #publish(group: VfioGroup<VfioPciDevice>): { remove(): void } {
-    return this.kernel.registerNode(`/dev/vfio/${group.id}`, (process) => VfioGroupFile.open(group, this, process));
+    const open = (process: ModelProcess) => VfioGroupFile.open(group, this, process);
+    return this.kernel.registerNode(`/dev/vfio/${group.nodeName}`, open);
   }
 
   #unregister(device: VfioPciDevice): void {
     const { group } = device;
     this.devices.delete(device.fn);
+    this.#deviceNodes.remove(device);
     group.devices.splice(group.devices.indexOf(device), 1);
     if (group.devices.length > 0) return;
     if (group.container) group.detachContainer();
     this.groups.delete(group.id);
     this.#nodes.get(group)?.remove();
     this.#nodes.delete(group);
+    this.#noiommu?.abandon(device.fn);
   }
+}
+
+/** Throws VfioError OPTION for a kernel that nobody could build. */
+function checkBuild(kernel: KernelProfile, { iommufd, deviceCdev, noiommu }: VfioCoreOptions): void {
+  const wrong =
+    (iommufd || deviceCdev) && kernel !== "6.12"
+      ? `Linux ${kernel} has no iommufd and no device nodes`
+      : deviceCdev && !iommufd
+        ? "device nodes need iommufd"
+        : noiommu && kernel === "3.11"
+          ? "Linux 3.11 has no mode without an IOMMU"
+          : null;
+  if (wrong)
+    throw new VfioError(wrong, { code: "OPTION", details: { kernel }, hint: "Choose another kernel profile." });
 }

@@ -1,5 +1,5 @@
 /**
- * The file that GET_DEVICE_FD returns: dispatch of a vfio-pci device's ioctls, reads, writes and mappings.
+ * The file that GET_DEVICE_FD returns, or that the open of a device's own node makes: dispatch of a vfio-pci device's ioctls, reads, writes and mappings.
  *
  * Offsets carry the region index in bits 40 and up. Every use wakes a device from low power. pread and pwrite are a
  * VMM's MMIO path and allocate nothing. Source: vfio_main.c (vfio_device_fops_unl_ioctl), vfio_pci_core.c.
@@ -13,6 +13,7 @@ import {
   VFIO_PCI_ROM_REGION_INDEX,
 } from "../uapi.ts";
 import { mapRegion } from "./bar-mapping.ts";
+import { attachPageTable, bindIommufd, detachPageTable, unbindIommufd } from "./cdev.ts";
 import type { VfioPciDevice } from "./device.ts";
 import { deviceFeature } from "./feature.ts";
 import type { KvmReference } from "./group.ts";
@@ -24,22 +25,33 @@ export class VfioDeviceFile implements FileOps {
   readonly device: VfioPciDevice;
   /** A virtual machine that this file, rather than the group, was given to. */
   kvm: KvmReference | null = null;
-  #open = false;
+  /** The user may use the device: opened through its group, or bound to an iommufd. */
+  granted = false;
+  readonly byNode: boolean;
 
-  constructor(device: VfioPciDevice) {
+  /** `byNode`: a file of the device's own node, not yet bound. */
+  constructor(device: VfioPciDevice, byNode = false) {
     this.device = device;
+    this.byNode = byNode;
+    if (byNode) device.nodeFiles++;
   }
 
   /** Throws KernelError; the file is then dead and its release does nothing. */
   open(process: ModelProcess): void {
     this.device.open(process);
-    this.#open = true;
+    this.granted = true;
   }
 
   ioctl(call: IoctlCall): number {
     const { device } = this;
-    const { ioctls } = device.host;
+    const { ioctls, deviceNodes } = device.host;
+    if (deviceNodes && call.request === ioctls.VFIO_DEVICE_BIND_IOMMUFD) return bindIommufd(this, call);
+    if (!this.granted) return -EINVAL;
     device.state.lowPower.resume();
+    if (this.byNode) {
+      if (call.request === ioctls.VFIO_DEVICE_ATTACH_IOMMUFD_PT) return attachPageTable(this, call);
+      if (call.request === ioctls.VFIO_DEVICE_DETACH_IOMMUFD_PT) return detachPageTable(this, call);
+    }
     switch (call.request) {
       case ioctls.VFIO_DEVICE_FEATURE:
         return deviceFeature(device, call);
@@ -61,6 +73,7 @@ export class VfioDeviceFile implements FileOps {
   }
 
   pread(into: Uint8Array, offset: number): number {
+    if (!this.granted) return -EINVAL;
     if (into.length === 0) return 0;
     const index = Math.floor(offset / VFIO_PCI_OFFSET_SIZE);
     if (index >= VFIO_PCI_NUM_REGIONS) return -EINVAL;
@@ -72,6 +85,7 @@ export class VfioDeviceFile implements FileOps {
   }
 
   pwrite(from: Uint8Array, offset: number): number {
+    if (!this.granted) return -EINVAL;
     if (from.length === 0) return 0;
     const index = Math.floor(offset / VFIO_PCI_OFFSET_SIZE);
     if (index >= VFIO_PCI_NUM_REGIONS) return -EINVAL;
@@ -106,6 +120,7 @@ export class VfioDeviceFile implements FileOps {
 
   mmap(call: MmapCall): Mapping | number {
     const { device } = this;
+    if (!this.granted) return -EINVAL;
     return mapRegion(device, VFIO_PCI_NUM_REGIONS, call);
   }
 
@@ -114,9 +129,15 @@ export class VfioDeviceFile implements FileOps {
   }
 
   release(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.device.close();
+    const { device } = this;
+    if (this.byNode) {
+      unbindIommufd(this);
+      device.nodeFiles--;
+      device.leave();
+    } else if (this.granted) {
+      this.granted = false;
+      device.close();
+    }
   }
 
   #setIrqs(call: IoctlCall): number {

@@ -1,11 +1,11 @@
 /**
  * A PCI function bound to vfio-pci: registration, open count, reset, and the life of its open state.
  *
- * The first open takes a user count of the group's container and a reference on the group's file; the last close gives
- * both back, switches bus mastering and interrupts off and resets the function. Further opens share everything.
+ * The first open takes what dma-use.ts says; the last close gives it back, switches bus mastering and interrupts off and
+ * resets the function. Further opens through the group share everything.
  * Source: vfio_pci_core_enable, vfio_pci_core_disable, vfio_main.c (vfio_df_open).
  */
-import { EAGAIN, EINVAL, EPERM } from "@minivmm/host";
+import { EAGAIN, EINVAL } from "@minivmm/host";
 import { KernelError, type ModelProcess, type OpenFile } from "@minivmm/host/model";
 import {
   PCI_EXT_CAP_ID_SRIOV,
@@ -33,8 +33,10 @@ import {
 } from "./config/header.ts";
 import type { VirtualConfig } from "./config/virtual-config.ts";
 import { DeviceState } from "./device-state.ts";
+import { type DmaUse, useContainer, useIommufd, useWithoutIommu } from "./dma-use.ts";
 import type { LowPower } from "./feature.ts";
 import type { KvmReference, VfioGroup } from "./group.ts";
+import { Ioas, type IommufdDevice, iommufdOf } from "./iommufd/index.ts";
 import type { Profile } from "./profile.ts";
 import type { BarRegions } from "./regions.ts";
 import { romImageSize } from "./rom.ts";
@@ -48,6 +50,10 @@ export class VfioPciDevice {
   readonly group: VfioGroup<VfioPciDevice>;
   readonly host: VfioHost<VfioPciDevice>;
   openCount = 0;
+  /** Open files of the device's own node. */
+  nodeFiles = 0;
+  /** Open, and through its own node. */
+  openedByNode = false;
   /** The open-time trial reset succeeded. */
   resetWorks = false;
   /** Closed without a bus reset since. */
@@ -63,7 +69,7 @@ export class VfioPciDevice {
   onIdle: () => void = () => undefined;
   #state: DeviceState | null = null;
   #saved: SavedConfig | null = null;
-  #groupFile: OpenFile | null = null;
+  #use: DmaUse | null = null;
 
   constructor(fn: PciFunction, group: VfioGroup<VfioPciDevice>, host: VfioHost<VfioPciDevice>) {
     this.fn = fn;
@@ -86,6 +92,18 @@ export class VfioPciDevice {
   /** An SR-IOV physical function can demand a token of those who open its virtual functions. */
   get hasVfToken(): boolean {
     return this.fn.config.findExtendedCapability(PCI_EXT_CAP_ID_SRIOV) !== 0;
+  }
+  /** Somebody has a file of it, bound or not. */
+  get inUse(): boolean {
+    return this.openCount > 0 || this.nodeFiles > 0;
+  }
+  /** Its object in an iommufd, while it is open through one. */
+  get iommufd(): IommufdDevice | null {
+    return this.#use?.iommufd ?? null;
+  }
+  /** The IOMMU in front of it makes no-snoop DMA snoop. */
+  get enforcesSnoop(): boolean {
+    return this.group.type !== "noiommu" && this.host.enforcesSnoop;
   }
   /** Only while open. */
   get state(): DeviceState {
@@ -134,24 +152,31 @@ export class VfioPciDevice {
     return size > 0 && romImageSize(this.fn, size) > 0 ? size : 0;
   }
 
-  /** One more open file. Throws KernelError as GET_DEVICE_FD fails. */
+  /** One more open file of the group's. Throws KernelError as GET_DEVICE_FD fails. */
   open(process: ModelProcess): void {
     const { group } = this;
-    if (!group.container) throw new KernelError(EINVAL, `group ${group.id} has no container`);
-    if (this.openCount === 0) this.#firstOpen(process);
+    if (!group.attached) throw new KernelError(EINVAL, `group ${group.id} has no container`);
+    if (this.openCount === 0) this.#openByGroup(process);
     this.openCount++;
+  }
+
+  /** The only open file, of the device's own node. Throws KernelError as BIND_IOMMUFD fails. */
+  openAlone(iommufd: OpenFile, kvm: KvmReference | null): void {
+    if (this.openCount > 0) throw new KernelError(EINVAL, `${this.name} is open already`);
+    this.#firstOpen(useIommufd(this.fn, iommufd), kvm);
+    this.openedByNode = true;
+    this.openCount = 1;
   }
 
   close(): void {
     if (--this.openCount > 0) return;
-    this.#disable();
-    this.kvm?.put();
-    this.kvm = null;
-    const file = this.#groupFile;
-    this.#groupFile = null;
-    this.group.putUser();
-    file?.put();
-    this.onIdle();
+    this.#lastClose();
+    this.leave();
+  }
+
+  /** A user is gone: the driver may be waiting for the last one. */
+  leave(): void {
+    if (!this.inUse) this.onIdle();
   }
 
   /** VFIO_DEVICE_RESET. */
@@ -161,15 +186,44 @@ export class VfioPciDevice {
     return resetFunction(this.fn);
   }
 
-  #firstOpen(process: ModelProcess): void {
+  #openByGroup(process: ModelProcess): void {
     const { group } = this;
-    if (!group.container?.instance) throw new KernelError(EINVAL, `the container of group ${group.id} has no IOMMU`);
-    if (group.type === "noiommu" && !process.has("SYS_RAWIO")) throw new KernelError(EPERM);
-    this.#enable();
-    group.containerUsers++;
-    this.#groupFile = group.openedFile?.get() ?? null;
-    this.kvm = group.kvm;
+    const iommufd = group.iommufd && iommufdOf(group.iommufd);
+    if (!group.iommufd || !iommufd) {
+      this.#firstOpen(useContainer(group, process), group.kvm);
+    } else if (group.type === "noiommu") {
+      this.#firstOpen(useWithoutIommu(process, iommufd.compatIoas !== null), group.kvm);
+    } else {
+      this.#firstOpen(useIommufd(this.fn, group.iommufd), group.kvm);
+      try {
+        this.iommufd?.attach(Ioas.compat(iommufd).id);
+      } catch (error) {
+        this.#lastClose();
+        throw error;
+      }
+    }
+  }
+
+  #firstOpen(use: DmaUse, kvm: KvmReference | null): void {
+    try {
+      this.#enable();
+    } catch (error) {
+      use.release();
+      throw error;
+    }
+    this.#use = use;
+    this.kvm = kvm;
     this.kvm?.get();
+  }
+
+  #lastClose(): void {
+    this.#disable();
+    this.kvm?.put();
+    this.kvm = null;
+    this.openedByNode = false;
+    const use = this.#use;
+    this.#use = null;
+    use?.release();
   }
 
   #enable(): void {

@@ -79,11 +79,11 @@ export function vfioFileIsValid(file: OpenFile): boolean {
  */
 export function vfioFileEnforcedCoherent(file: OpenFile): boolean {
   const device = deviceFileOf(file)?.device;
-  if (device) return device.host.enforcesSnoop;
+  if (device) return device.enforcesSnoop;
   const group = groupOf(file);
   if (!group) return true;
   const modern = group.devices.every((each) => each.profile.deviceFiles);
-  if (modern) return group.devices.every((each) => each.host.enforcesSnoop);
+  if (modern) return group.devices.every((each) => each.enforcesSnoop);
   return group.container ? group.container.checkExtension(VFIO_DMA_CC_IOMMU) > 0 : true;
 }
 

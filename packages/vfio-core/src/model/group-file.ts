@@ -23,6 +23,7 @@ import type { VfioPciDevice } from "./device.ts";
 import { VfioDeviceFile } from "./device-file.ts";
 import { matchDevice } from "./device-name.ts";
 import type { VfioGroup } from "./group.ts";
+import { createCompatIoas, iommufdOf, setNoiommu } from "./iommufd/index.ts";
 import type { Profile } from "./profile.ts";
 
 export interface GroupContext {
@@ -44,6 +45,7 @@ export class VfioGroupFile implements FileOps {
   static open(group: VfioGroup<VfioPciDevice>, context: GroupContext, process: ModelProcess): VfioGroupFile | number {
     if (group.devices.length === 0) return -ENODEV;
     if (group.type === "noiommu" && !process.has("SYS_RAWIO")) return -EPERM;
+    if (group.boundByNode > 0) return -EBUSY;
     // An external user may keep a group attached whose file is gone.
     if (group.opened || group.container) return -EBUSY;
     group.opened = true;
@@ -78,14 +80,16 @@ export class VfioGroupFile implements FileOps {
     group.opened = false;
     group.openedFile = null;
     group.putUser();
+    group.leaveIommufd();
   }
 
   #status(arg: UserArg): number {
     const { argsz } = vfio_group_status.decode(arg.copyIn(vfio_group_status.size));
     if (argsz < vfio_group_status.size) return -EINVAL;
     if (this.group.devices.length === 0) return -ENODEV;
-    const attached = this.group.container ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0;
-    const flags = attached | (this.group.viable ? VFIO_GROUP_FLAGS_VIABLE : 0);
+    const { attached, iommufd, viable } = this.group;
+    // An iommufd takes the DMA only with the first device, so viability is promised and may not be kept.
+    const flags = (attached ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0) | (viable || iommufd ? VFIO_GROUP_FLAGS_VIABLE : 0);
     arg.copyOut(vfio_group_status.encode({ argsz, flags }));
     return 0;
   }
@@ -93,15 +97,19 @@ export class VfioGroupFile implements FileOps {
   #setContainer(call: IoctlCall): number {
     const { group } = this;
     const fd = new DataView(call.arg.copyIn(4).buffer).getInt32(0, true);
-    // Kernels before 5.18 looked at these two before they looked the descriptor up.
-    if (this.#context.profile.externalUsers && (fd < 0 || group.container)) return -EINVAL;
+    // Kernels before 5.18 looked at these before they looked the descriptor up.
+    const withoutRight = group.type === "noiommu" && !call.process.has("SYS_RAWIO");
+    if (this.#context.profile.externalUsers) {
+      if (fd < 0 || group.container) return -EINVAL;
+      if (withoutRight) return -EPERM;
+    }
     const file = call.process.fileOf(fd);
     if (!file) return -EBADF;
-    if (group.container) return -EINVAL;
+    if (group.attached) return -EINVAL;
     if (group.devices.length === 0) return -ENODEV;
     const container = file.ops;
-    if (!(container instanceof VfioContainer)) return this.#context.profile.containerType ? -EBADFD : -EINVAL;
-    if (group.type === "noiommu" && !call.process.has("SYS_RAWIO")) return -EPERM;
+    if (!(container instanceof VfioContainer)) return this.#setIommufd(file);
+    if (withoutRight) return -EPERM;
     if (container.groups.length > 0 && container.noiommu !== (group.type === "noiommu")) return -EPERM;
     // Kernels before 5.18 looked at this only when the group was used.
     if (!group.claimDma() && !this.#context.profile.externalUsers) return -EPERM;
@@ -116,10 +124,25 @@ export class VfioGroupFile implements FileOps {
     return 0;
   }
 
+  /** The container is an iommufd: it gets an address space for the group, or learns that it needs none. */
+  #setIommufd(file: OpenFile): number {
+    const { group } = this;
+    const iommufd = iommufdOf(file);
+    if (!iommufd) return this.#context.profile.containerType ? -EBADFD : -EINVAL;
+    if (group.type === "noiommu") setNoiommu(iommufd);
+    else createCompatIoas(iommufd);
+    group.iommufd = file.get();
+    return 0;
+  }
+
   #unsetContainer(): number {
-    if (!this.group.container) return -EINVAL;
-    if (this.group.containerUsers !== 1) return -EBUSY;
-    this.group.detachContainer();
+    const { group } = this;
+    if (!group.attached) return -EINVAL;
+    if (group.container) {
+      if (group.containerUsers !== 1) return -EBUSY;
+      group.detachContainer();
+    }
+    group.leaveIommufd();
     return 0;
   }
 
@@ -139,6 +162,9 @@ export class VfioGroupFile implements FileOps {
     } catch (error) {
       call.process.close(fd);
       throw error;
+    }
+    if (group.type === "noiommu") {
+      call.process.kernel.log.push(`vfio-pci ${device.name}: vfio-noiommu device opened by user`);
     }
     return fd;
   }

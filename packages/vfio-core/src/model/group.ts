@@ -29,12 +29,26 @@ export class VfioGroup<D = unknown> implements IommuAttachable {
   openedFile: OpenFile | null = null;
   container: VfioContainer | null = null;
   containerUsers = 0;
+  /** File of the iommufd that is the group's container instead; a reference is held. */
+  iommufd: OpenFile | null = null;
+  /** Devices that are bound to an iommufd through their own nodes; the group's node stays closed meanwhile. */
+  boundByNode = 0;
   kvm: KvmReference | null = null;
 
   constructor(iommuGroup: IommuGroup, type: VfioGroupType = "iommu") {
     this.id = iommuGroup.id;
     this.type = type;
     this.iommuGroup = iommuGroup;
+  }
+
+  /** The name of the node below /dev/vfio. */
+  get nodeName(): string {
+    return this.type === "noiommu" ? `noiommu-${this.id}` : String(this.id);
+  }
+
+  /** Has a container, of whichever kind. */
+  get attached(): boolean {
+    return this.container !== null || this.iommufd !== null;
   }
 
   /** Nobody uses the group's DMA, or only this group does. */
@@ -57,6 +71,13 @@ export class VfioGroup<D = unknown> implements IommuAttachable {
     if (!this.container) return;
     this.containerUsers--;
     if (this.containerUsers === 0) this.detachContainer();
+  }
+
+  /** The iommufd is no container of the group any more; its open devices stay bound. */
+  leaveIommufd(): void {
+    const file = this.iommufd;
+    this.iommufd = null;
+    file?.put();
   }
 
   /** Takes the group out of its container and gives its DMA back. */

@@ -5,7 +5,7 @@
  * Invariants: a driver is registered once per kernel; an instance lives from a successful SET_IOMMU until the last
  * group leaves the container, and is released only after every group was detached from it.
  */
-import type { IoctlCall } from "@minivmm/host/model";
+import type { IoctlCall, ModelProcess } from "@minivmm/host/model";
 import type { IommuGroup } from "@minivmm/pci";
 
 /** `enum vfio_group_type`: behind an IOMMU, mediated (pages pinned on demand), or without any IOMMU. */
@@ -47,6 +47,9 @@ export interface IommuDriver {
   readonly allowsNoiommu: boolean;
   /** CHECK_EXTENSION. `instance` is null as long as the container has no IOMMU; then all drivers are asked, the newest first. */
   checkExtension(ext: number, instance: IommuInstance | null): number;
-  /** SET_IOMMU with `type`, for which checkExtension answered > 0. Throws KernelError when the value is not a type of this driver. */
-  open(type: number, container: IommuContainer): IommuInstance;
+  /**
+   * SET_IOMMU with `type`, for which checkExtension answered > 0, by `process`. Throws KernelError when the value is not a
+   * type of this driver.
+   */
+  open(type: number, container: IommuContainer, process: ModelProcess): IommuInstance;
 }

@@ -18,6 +18,8 @@ export interface VfioHost<D> {
   readonly nointxmask: boolean;
   /** Does the IOMMU turn no-snoop DMA into snooped DMA? */
   readonly enforcesSnoop: boolean;
+  /** Devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV). */
+  readonly deviceNodes: boolean;
   /** No BAR of another function, nor another BAR of this one, lies in [start, end) beyond the one that starts there. */
   aloneInPage(fn: PciFunction, start: number, end: number): boolean;
   /** After the last close: reset the bus if nobody on it is in use. */
