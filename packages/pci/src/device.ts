@@ -6,6 +6,7 @@ import type { BarDescription, BarWidth } from "./bar.ts";
 import { defineBar } from "./bar.ts";
 import type { Msi } from "./caps/msi.ts";
 import type { Msix } from "./caps/msix.ts";
+import type { Sriov } from "./caps/sriov.ts";
 import { ConfigSpace, type ResetKind } from "./config-space.ts";
 import { type DmaPort, type IrqPort, NO_DMA, NO_IRQ } from "./ports.ts";
 import * as regs from "./registers.ts";
@@ -33,6 +34,7 @@ export abstract class PciDevice {
   irq: IrqPort = NO_IRQ;
   msi: Msi | null = null;
   msix: Msix | null = null;
+  sriov: Sriov<PciDevice> | null = null;
   /** Offset of the power management capability, 0 without one; kept here because every access asks for the state. */
   pmOffset = 0;
   #intxWanted = false;
@@ -55,6 +57,7 @@ export abstract class PciDevice {
   reset(kind: ResetKind): void {
     this.config.reset(kind);
     this.msix?.reset();
+    this.sriov?.reset();
     this.setIntx(false);
     this.onReset(kind);
   }
@@ -112,7 +115,7 @@ function defineHeader(config: ConfigSpace, id: DeviceIdentity, headerType: 0 | 1
   config.define(regs.PCI_VENDOR_ID, 2, { value: vendor });
   config.define(regs.PCI_DEVICE_ID, 2, { value: device });
   const always = regs.PCI_COMMAND_IO | regs.PCI_COMMAND_MEMORY | regs.PCI_COMMAND_MASTER;
-  const extra = regs.PCI_COMMAND_PARITY | regs.PCI_COMMAND_SERR | regs.PCI_COMMAND_INTX_DISABLE;
+  const extra = regs.PCI_COMMAND_SERR | regs.PCI_COMMAND_INTX_DISABLE;
   config.define(regs.PCI_COMMAND, 2, { write: always | extra });
   config.define(regs.PCI_STATUS, 2, { rw1c: 0xf900 });
   config.define(regs.PCI_CLASS_REVISION, 4, { value: ((classCode << 8) | revision) >>> 0 });

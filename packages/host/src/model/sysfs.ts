@@ -156,6 +156,8 @@ export function contentOf(attribute: Attribute): Uint8Array | number {
 export function storeTo(attribute: Attribute, data: Uint8Array): number {
   try {
     if (attribute.write) {
+      // An empty write ends before it reaches the attribute (sysfs_kf_write).
+      if (data.length === 0) return 0;
       const result = attribute.write(new TextDecoder().decode(data)) ?? 0;
       return result < 0 ? result : data.length;
     }

@@ -1,23 +1,20 @@
 // pci_device_group() of drivers/iommu/iommu.c: which functions an IOMMU that tells requester ids apart can isolate.
 // Functions are taken in the order the kernel adds them; the order decides numbers, not the partition.
 import * as regs from "../registers.ts";
-import type { PciBus, PciFunction } from "../topology/graph.ts";
-import { IommuGroup } from "../topology/graph.ts";
+import type { IommuGroup, PciFunction } from "../topology/graph.ts";
 import { acsEnabled, acsPathEnabled } from "./acs.ts";
+import { joinGroup } from "./membership.ts";
 
 /** Form groups for all functions; ids count up from 0. */
 export function buildAcsGroups(functions: readonly PciFunction[]): IommuGroup[] {
   const groups: IommuGroup[] = [];
-  for (const fn of functions) {
-    let group = existingGroup(fn);
-    if (group === null) {
-      group = new IommuGroup(groups.length);
-      groups.push(group);
-    }
-    fn.group = group;
-    group.functions.push(fn);
-  }
+  for (const fn of functions) joinGroup(fn, existingGroup(fn), groups);
   return groups;
+}
+
+/** Put a function that appeared later into its group, which may be a new one of `groups`. */
+export function joinAcsGroup(fn: PciFunction, groups: IommuGroup[]): void {
+  joinGroup(fn, existingGroup(fn), groups);
 }
 
 /** The group that this function must join, null when it may have its own. */
@@ -38,7 +35,7 @@ interface Step {
 function walkAliases(fn: PciFunction): Step {
   let last = fn;
   if (fn.group) return { group: fn.group, last };
-  for (let bridge = fn.bus.bridge; bridge !== null; bridge = bridge.bus.bridge) {
+  for (const bridge of fn.bus.bridges()) {
     switch (bridge.pcieType) {
       case regs.PCI_EXP_TYPE_ROOT_PORT:
       case regs.PCI_EXP_TYPE_UPSTREAM:
@@ -55,8 +52,7 @@ function walkAliases(fn: PciFunction): Step {
 /** Step 2: climb while the path above does not enforce isolation; the first bridge that has a group takes us in. */
 function climb(from: PciFunction): Step {
   let last = from;
-  for (let bus: PciBus | null = from.bus; bus !== null && !bus.isRoot; bus = bus.parent) {
-    const bridge: PciFunction = bus.bridge!;
+  for (const bridge of from.bus.bridges()) {
     if (acsPathEnabled(bridge)) break;
     last = bridge;
     if (bridge.group) return { group: bridge.group, last };

@@ -4,6 +4,7 @@
 import * as regs from "../registers.ts";
 import type { PciBus, PciDomain, PciFunction } from "../topology/graph.ts";
 import { IommuGroup } from "../topology/graph.ts";
+import { joinGroup } from "./membership.ts";
 
 /** Form groups of every domain; ids count up from 0 in domain and bus order. */
 export function buildPeGroups(domains: readonly PciDomain[], scope: "bus" | "phb"): IommuGroup[] {
@@ -26,11 +27,18 @@ export function buildPeGroups(domains: readonly PciDomain[], scope: "bus" | "phb
   return groups;
 }
 
+/** A virtual function that appeared: an endpoint of its own on bare metal, part of its bridge's under a hypervisor. */
+export function joinPeGroup(fn: PciFunction, groups: IommuGroup[], scope: "bus" | "phb"): void {
+  const { domain } = fn.bus;
+  const shared = scope === "phb" ? groups.find((each) => each.functions.some((f) => f.bus.domain === domain)) : null;
+  joinGroup(fn, shared ?? null, groups, `domain${domain.number}-pe${fn.requesterId.toString(16)}`);
+}
+
 /** The bus that stands for a function's PE: its own, or that of the topmost bridge from PCI Express to PCI above it. */
 function peBus(fn: PciFunction): PciBus {
   let pe = fn.bus;
-  for (let bus: PciBus | null = fn.bus; bus !== null && bus.bridge !== null; bus = bus.parent) {
-    if (bus.bridge.pcieType === regs.PCI_EXP_TYPE_PCI_BRIDGE) pe = bus;
+  for (const bridge of fn.bus.bridges()) {
+    if (bridge.pcieType === regs.PCI_EXP_TYPE_PCI_BRIDGE && bridge.secondary) pe = bridge.secondary;
   }
   return pe;
 }

@@ -38,7 +38,7 @@ function canResetSlotAlone(fn: PciFunction): boolean {
 /** A secondary bus reset of the bus above hits this function only. A bridge counts once its bus has been scanned. */
 function canResetParentBus(fn: PciFunction): boolean {
   const { bus } = fn;
-  if (bus.isRoot || fn.secondary !== null || noBusReset(fn)) return false;
+  if (bus.bridge === null || fn.secondary !== null || noBusReset(fn)) return false;
   return bus.functions.every((other) => other === fn);
 }
 

@@ -1,7 +1,8 @@
 // Saving and restoring a function's configuration around a reset (pci_save_state, pci_restore_state).
 // Restore order matters: capability control words first, then the header from the top down so that COMMAND comes after
-// the BARs it enables, then message interrupts, then access control.
+// the BARs it enables, then message interrupts, then access control and virtual functions.
 import { findCapability, findExtendedCapability } from "../capability-list.ts";
+import { restoreIov } from "../iov/physical-function.ts";
 import * as regs from "../registers.ts";
 import type { PciFunction } from "../topology/graph.ts";
 
@@ -28,6 +29,7 @@ export function restoreConfig(fn: PciFunction, saved: SavedConfig): void {
   restoreMsix(fn, saved, word);
   const acs = findExtendedCapability(fn.config, regs.PCI_EXT_CAP_ID_ACS);
   if (acs) word(acs + regs.PCI_ACS_CTRL);
+  restoreIov(fn);
 }
 
 /** DEVCTL, LNKCTL, SLTCTL, RTCTL, DEVCTL2, LNKCTL2. */

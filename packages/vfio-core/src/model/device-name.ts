@@ -1,19 +1,19 @@
 /**
  * The string of GET_DEVICE_FD: a PCI address, optionally followed by blanks and `vf_token=UUID`.
  *
- * Source: vfio_pci_core_match and vfio_pci_validate_vf_token. Text that does not start with the address, or goes on
- * without a blank, names another device; a wrong option is an error of the matching device.
+ * Source: vfio_pci_core_match. Text that does not start with the address, or goes on without a blank, names another
+ * device; a wrong option is an error of the matching device. What the token is good for is vf-token.ts.
  */
 import { EINVAL } from "@minivmm/host";
 import { KernelError } from "@minivmm/host/model";
-import type { VfioPciDevice } from "./device.ts";
+import { type TokenDevice, validateVfToken } from "./vf-token.ts";
 
 const TOKEN = "vf_token=";
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}/;
 const UUID_LENGTH = 36;
 
-/** True when `text` names this device. Throws KernelError EINVAL for wrong options. */
-export function matchDevice(device: VfioPciDevice, text: string): boolean {
+/** True when `text` names this device and may open it. Throws KernelError EINVAL for wrong options, EACCES for a token. */
+export function matchDevice(device: TokenDevice, text: string): boolean {
   if (!text.startsWith(device.name)) return false;
   let rest = text.slice(device.name.length);
   if (rest !== "" && !rest.startsWith(" ")) return false;
@@ -28,9 +28,7 @@ export function matchDevice(device: VfioPciDevice, text: string): boolean {
       refuse(device, `"${rest}" is no option`);
     }
   }
-  if (token === null) return true;
-  if (!device.hasVfToken) refuse(device, "a VF token was given for what is neither a PF nor a VF");
-  device.vfToken = parseUuid(token);
+  validateVfToken(device, token === null ? null : parseUuid(token));
   return true;
 }
 
@@ -39,6 +37,6 @@ function parseUuid(text: string): Uint8Array {
   return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }
 
-function refuse(device: VfioPciDevice, why: string): never {
+function refuse(device: TokenDevice, why: string): never {
   throw new KernelError(EINVAL, `${device.name}: ${why}`);
 }

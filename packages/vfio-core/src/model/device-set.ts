@@ -1,7 +1,7 @@
 /**
  * Device sets: the vfio-pci devices that a bus or slot reset hits together (`struct vfio_device_set`).
  *
- * A function on a root bus is a set of its own; otherwise the slot, where a hotplug driver can reset it, or the bus.
+ * A function on a root bus and a virtual function are sets of their own; otherwise the slot, where a hotplug driver can reset it, or the bus.
  * Only bound devices are members. Source: vfio_pci_core_register_device, vfio_pci_dev_set_resettable, _try_reset.
  */
 import { affectedFunctions, busResetScope, type PciFunction, resetBusOf } from "@minivmm/pci";
@@ -9,7 +9,7 @@ import type { VfioPciDevice } from "./device.ts";
 
 /** Functions of one set have equal keys. */
 export function deviceSetKey(fn: PciFunction): PciFunction | string {
-  if (fn.bus.isRoot) return fn;
+  if (fn.bus.isRoot || fn.physfn) return fn;
   const bus = `${fn.bus.domain.number}:${fn.bus.number}`;
   return busResetScope(fn) === "slot" ? `${bus}:${fn.devfn >> 3}` : bus;
 }

@@ -60,6 +60,7 @@ export class DeviceState {
       size: fn.config.size,
       bars: this.bars,
       nointx: false,
+      virtual: fn.physfn ? { vendor: fn.vendorId, device: fn.deviceId } : undefined,
       effects: {
         // Mappings ask for every access, so there is nothing to take away.
         memoryDisabled: () => undefined,
@@ -93,6 +94,8 @@ export class DeviceState {
   /** PMCSR as the user wants it. A function that resets on its way out of D3hot gets its configuration back. */
   setPower(state: 0 | 1 | 2 | 3): void {
     if (this.#pmControl === 0) return;
+    // A physical function stays up for its virtual ones.
+    if (state > 0 && (this.fn.iov?.numVfs ?? 0) > 0) return;
     const keepsState = (this.fn.readConfig(this.#pmControl, 2) & NO_SOFT_RESET) !== 0;
     const wasD3 = this.inD3();
     if (state === D3HOT && !wasD3 && !keepsState) this.#beforeD3 = saveConfig(this.fn);

@@ -1,200 +1,224 @@
 /**
- * Binding PCI drivers through sysfs: drivers/NAME/{bind,unbind,new_id,remove_id}, drivers_probe, driver_override.
+ * Binding PCI drivers: which driver a function gets and loses, and the files under /sys/bus/pci that ask for it.
  *
  * An ordinary driver that is bound to a member keeps the whole IOMMU group for the host; while user space owns the group
- * its bind is refused with EBUSY. Source: drivers/base/bus.c, drivers/pci/pci-driver.c.
- * Unbinding an open vfio-pci device blocks its writer on a real kernel; here the write returns and the unbinding
- * completes at the last close.
+ * its bind is refused with EBUSY. Unbinding an open vfio-pci device blocks its writer on a real kernel; here the write
+ * returns, the unbinding completes at the last close, and whoever wants the device meanwhile gets his turn then.
+ * Source: drivers/base/bus.c, drivers/base/dd.c, drivers/pci/pci-driver.c.
  */
-import { EBUSY, EEXIST, EINVAL, ENODEV } from "@minivmm/host";
+import { EBUSY, ENODEV } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
 import {
   bindDriver,
-  PCI_CLASS_REVISION,
-  PCI_VENDOR_ID,
+  disableSriov,
+  enableSriov,
+  type IovHost,
   type PciFunction,
   type PciTopology,
   unbindDriver,
 } from "@minivmm/pci";
+import { publishDriver, publishOverride } from "./drivers/attributes.ts";
+import { DeviceLocks } from "./drivers/device-lock.ts";
+import { type DriverHooks, PciDriver } from "./drivers/driver.ts";
+import { hostDrivers } from "./drivers/host-drivers.ts";
+import { nameIn } from "./drivers/kstrto.ts";
+import { PCI_ANY_ID, type PciDeviceId } from "./drivers/pci-ids.ts";
+import { linkVirtfn, publishSriov, unlinkVirtfn } from "./drivers/sriov-attributes.ts";
+
+export type { DriverHooks } from "./drivers/driver.ts";
+export type { PciDeviceId } from "./drivers/pci-ids.ts";
 
 const BUS = "/sys/bus/pci";
 const VFIO_PCI = "vfio-pci";
-const ANY = 0xffffffff;
+const OVERRIDE: PciDeviceId = { vendor: PCI_ANY_ID, device: PCI_ANY_ID, overrideOnly: true };
 
-/** `struct pci_device_id`: what a driver takes. */
-export interface PciDeviceId {
-  readonly vendor: number;
-  readonly device: number;
-  readonly class?: number;
-  readonly classMask?: number;
-}
-
-/** What the driver model needs of the kernel around it: vfio-pci's own probe and remove among it. */
+/** What the driver model needs of the kernel around it. */
 export interface DriverHost {
   readonly kernel: ModelKernel;
   readonly topology: PciTopology;
-  /** vfio-pci's probe: 0 or -errno. */
-  probe(fn: PciFunction): number;
-  /** vfio-pci's remove; `done` runs when the device is free. */
-  remove(fn: PciFunction, done: () => void): void;
+  /** What vfio-pci does. */
+  readonly vfioPci: DriverHooks;
+  /** A line for the kernel's log about a function. */
+  report(fn: PciFunction, line: string): void;
+  /** A virtual function appeared and has no driver yet. */
+  captured(virtfn: PciFunction): void;
+  /** A driver has it now. */
+  bound(fn: PciFunction): void;
 }
 
-interface Driver {
-  readonly name: string;
-  ids: PciDeviceId[];
-}
+export class DriverModel implements IovHost {
+  readonly kernel: ModelKernel;
+  readonly topology: PciTopology;
+  readonly locks = new DeviceLocks();
+  readonly #host: DriverHost;
+  /** In the order of registration, in which they are asked. */
+  readonly #drivers = new Map<string, PciDriver>();
 
-/** Drivers every modelled host has, with what they take by themselves. */
-const BUILT_IN: readonly Driver[] = [
-  { name: VFIO_PCI, ids: [] },
-  { name: "pci-stub", ids: [] },
-  { name: "pcieport", ids: [{ vendor: ANY, device: ANY, class: 0x060400, classMask: 0xffffff }] },
-  { name: "nvme", ids: [{ vendor: ANY, device: ANY, class: 0x010802, classMask: 0xffffff }] },
-];
-
-export class DriverModel {
-  readonly #core: DriverHost;
-  readonly #drivers = new Map<string, Driver>();
-
-  constructor(core: DriverHost) {
-    this.#core = core;
-    const { sysfs } = core.kernel;
-    for (const { name, ids } of BUILT_IN) this.registerDriver(name, ids);
-    sysfs.file(`${BUS}/drivers_probe`, { write: (text) => this.#probeByName(text.trim()) });
-    for (const fn of core.topology.functions) this.#publish(fn);
+  constructor(host: DriverHost) {
+    this.#host = host;
+    this.kernel = host.kernel;
+    this.topology = host.topology;
+    this.#register(new PciDriver(VFIO_PCI, [OVERRIDE], host.vfioPci));
+    const services = {
+      report: (fn: PciFunction, line: string) => this.report(fn, line),
+      sriovConfigure: (fn: PciFunction, count: number) => this.sriovConfigure(fn, count),
+    };
+    for (const driver of hostDrivers(services)) this.#register(driver);
+    this.kernel.sysfs.file(`${BUS}/drivers_probe`, { write: (text) => this.#probeByName(nameIn(text)) });
+    for (const fn of this.topology.functions) this.#publish(fn);
+    this.topology.watch({
+      added: (fn) => {
+        if (fn.physfn) host.captured(fn);
+        this.#publish(fn);
+      },
+      removed: (fn) => {
+        this.kernel.sysfs.remove(`${BUS}/devices/${fn.name}`);
+      },
+    });
   }
 
   /** Adds a driver that binds functions with these ids. Registering again adds ids. */
-  registerDriver(name: string, ids: readonly PciDeviceId[] = []): void {
+  registerDriver(name: string, ids: readonly PciDeviceId[] = [], hooks: DriverHooks = {}): void {
     const known = this.#drivers.get(name);
-    if (known) {
-      known.ids.push(...ids);
-      return;
-    }
-    const driver: Driver = { name, ids: [...ids] };
-    this.#drivers.set(name, driver);
-    const { sysfs } = this.#core.kernel;
-    const at = `${BUS}/drivers/${name}`;
-    sysfs.file(`${at}/bind`, { write: (text) => this.#bind(driver, text.trim()) });
-    sysfs.file(`${at}/unbind`, { write: (text) => this.#unbind(driver, text.trim()) });
-    sysfs.file(`${at}/new_id`, { write: (text) => this.#newId(driver, text) });
-    sysfs.file(`${at}/remove_id`, { write: (text) => this.#removeId(driver, text) });
+    if (known) known.addFixed(ids);
+    else this.#register(new PciDriver(name, ids, hooks));
   }
 
   /** driver_override and bind in one step: 0 or -errno. */
   bindTo(fn: PciFunction, name: string): number {
     if (!this.#drivers.has(name)) this.registerDriver(name);
-    if (fn.driver !== null) return -EBUSY;
-    fn.driverOverride = name;
-    return this.#attach(this.#drivers.get(name) as Driver, fn);
+    return this.locks.run(fn, () => {
+      if (fn.driver !== null) return -EBUSY;
+      fn.driverOverride = name;
+      return -Math.abs(this.#probe(this.#drivers.get(name) as PciDriver, fn));
+    });
   }
 
   unbindFrom(fn: PciFunction): number {
     if (fn.driver === null) return -ENODEV;
-    const detached = () => {
-      unbindDriver(fn);
-      this.#core.kernel.sysfs.remove(`${BUS}/devices/${fn.name}/driver`);
-    };
-    if (fn.driver === VFIO_PCI) this.#core.remove(fn, detached);
-    else detached();
+    return this.locks.run(fn, () => {
+      this.#detach(fn, () => undefined);
+      return 0;
+    });
+  }
+
+  driverOf(fn: PciFunction): PciDriver | undefined {
+    return this.#drivers.get(fn.driver ?? "");
+  }
+
+  /** What a driver does to have virtual functions when it has no say in it: `count`, 0 or -errno. */
+  sriovConfigure(physfn: PciFunction, count: number): number {
+    if (count > 0) return enableSriov(this, physfn, count) || count;
+    this.locks.hold(physfn);
+    disableSriov(this, physfn, () => this.locks.release(physfn));
     return 0;
   }
 
-  #publish(fn: PciFunction): void {
-    const { sysfs } = this.#core.kernel;
-    if (fn.driver !== null) {
-      if (!this.#drivers.has(fn.driver)) this.registerDriver(fn.driver, [idOf(fn)]);
-      this.#link(fn, fn.driver);
-    }
-    sysfs.file(`${BUS}/devices/${fn.name}/driver_override`, {
-      read: () => `${fn.driverOverride ?? "(null)"}\n`,
-      write: (text) => {
-        fn.driverOverride = text.trim() || null;
+  report(fn: PciFunction, line: string): void {
+    this.#host.report(fn, line);
+  }
+
+  appeared(virtfn: PciFunction, index: number): void {
+    linkVirtfn(this, virtfn, index);
+    this.#attach(virtfn);
+  }
+
+  leaving(virtfn: PciFunction, index: number, done: () => void): void {
+    unlinkVirtfn(this, virtfn, index);
+    this.locks.run(virtfn, () => {
+      this.#detach(virtfn, done, true);
+      return 0;
+    });
+  }
+
+  #register(driver: PciDriver): void {
+    this.#drivers.set(driver.name, driver);
+    publishDriver(this.kernel.sysfs, driver, {
+      find: (name) => this.#find(name),
+      bind: (fn) => this.locks.run(fn, () => -Math.abs(this.#probe(driver, fn))),
+      unbind: (fn) => this.unbindFrom(fn),
+      newIds: () => {
+        for (const fn of [...this.topology.functions]) {
+          if (driver.matches(fn)) this.locks.run(fn, () => Math.min(0, this.#probe(driver, fn)));
+        }
       },
     });
   }
 
+  #publish(fn: PciFunction): void {
+    if (fn.driver !== null) {
+      if (!this.#drivers.has(fn.driver)) {
+        this.registerDriver(fn.driver, [{ vendor: fn.vendorId, device: fn.deviceId }]);
+      }
+      this.#link(fn, fn.driver);
+    }
+    publishOverride(this.kernel, fn);
+    publishSriov(this, fn);
+  }
+
   #link(fn: PciFunction, driver: string): void {
-    this.#core.kernel.sysfs.link(`${BUS}/devices/${fn.name}/driver`, `${BUS}/drivers/${driver}`);
+    const { sysfs } = this.kernel;
+    sysfs.link(`${BUS}/devices/${fn.name}/driver`, `${BUS}/drivers/${driver}`);
+    sysfs.link(`${BUS}/drivers/${driver}/${fn.name}`, `${BUS}/devices/${fn.name}`);
+  }
+
+  #unlink(fn: PciFunction): void {
+    this.kernel.sysfs.remove(`${BUS}/devices/${fn.name}/driver`);
+    this.kernel.sysfs.remove(`${BUS}/drivers/${fn.driver}/${fn.name}`);
   }
 
   #find(name: string): PciFunction | undefined {
-    return this.#core.topology.functions.find((fn) => fn.name === name);
+    return this.topology.functions.find((fn) => fn.name === name);
   }
 
-  #matches(driver: Driver, fn: PciFunction): boolean {
-    if (fn.driverOverride !== null) return fn.driverOverride === driver.name;
-    const own = idOf(fn);
-    const classCode = fn.readConfig(PCI_CLASS_REVISION, 4) >>> 8;
-    return driver.ids.some(
-      (id) =>
-        (id.vendor === ANY || id.vendor === own.vendor) &&
-        (id.device === ANY || id.device === own.device) &&
-        ((classCode ^ (id.class ?? 0)) & (id.classMask ?? 0)) === 0,
-    );
-  }
-
-  #attach(driver: Driver, fn: PciFunction): number {
-    if (fn.driver !== null) return -EBUSY;
+  /** 0; -errno when the driver was not even asked; the errno without its sign when it refused (really_probe). */
+  #probe(driver: PciDriver, fn: PciFunction): number {
+    if (this.#find(fn.name) !== fn) return -ENODEV;
     const bound = bindDriver(fn, driver.name);
     if (bound !== 0) return bound;
-    const probed = driver.name === VFIO_PCI ? this.#core.probe(fn) : 0;
-    if (probed !== 0) unbindDriver(fn);
-    else this.#link(fn, driver.name);
-    return probed;
-  }
-
-  #bind(driver: Driver, name: string): number {
-    const fn = this.#find(name);
-    if (!fn || !this.#matches(driver, fn)) return -ENODEV;
-    return this.#attach(driver, fn);
-  }
-
-  #unbind(driver: Driver, name: string): number {
-    const fn = this.#find(name);
-    return fn?.driver === driver.name ? this.unbindFrom(fn) : -ENODEV;
-  }
-
-  #newId(driver: Driver, text: string): number {
-    const id = parseId(text);
-    if (!id) return -EINVAL;
-    if (driver.ids.some((each) => each.vendor === id.vendor && each.device === id.device)) return -EEXIST;
-    driver.ids.push(id);
-    for (const fn of this.#core.topology.functions) {
-      if (fn.driver === null && this.#matches(driver, fn)) this.#attach(driver, fn);
+    const allowed = !fn.physfn || fn.driverOverride !== null || (fn.physfn.iov?.driversAutoprobe ?? true);
+    const probed = allowed ? (driver.hooks.probe?.(fn) ?? 0) : -ENODEV;
+    if (probed !== 0) {
+      unbindDriver(fn);
+      return -probed;
     }
+    this.#link(fn, driver.name);
+    this.#host.bound(fn);
     return 0;
   }
 
-  #removeId(driver: Driver, text: string): number {
-    const id = parseId(text);
-    if (!id) return -EINVAL;
-    const left = driver.ids.filter((each) => each.vendor !== id.vendor || each.device !== id.device);
-    if (left.length === driver.ids.length) return -ENODEV;
-    driver.ids = left;
-    return 0;
-  }
-
-  /** The first driver that takes the function gets it; that none did is no error. */
-  #probeByName(name: string): number {
-    const fn = this.#find(name);
-    if (!fn) return -ENODEV;
+  /** The first driver that takes the function gets it; that none did is no error, that one could not be asked is. */
+  #attach(fn: PciFunction): number {
     if (fn.driver !== null) return 0;
     for (const driver of this.#drivers.values()) {
-      if (this.#matches(driver, fn) && this.#attach(driver, fn) === 0) break;
+      if (!driver.matches(fn)) continue;
+      const probed = this.#probe(driver, fn);
+      if (probed <= 0) return probed;
     }
     return 0;
   }
-}
 
-function idOf(fn: PciFunction): PciDeviceId {
-  const word = fn.readConfig(PCI_VENDOR_ID, 4);
-  return { vendor: word & 0xffff, device: word >>> 16 };
-}
+  /** Takes the driver away, however long that takes; `forever`: nobody gets a turn after. */
+  #detach(fn: PciFunction, done: () => void, forever = false): void {
+    const driver = this.driverOf(fn);
+    const free = (): void => {
+      if (driver) {
+        const left = fn.iov?.numVfs ?? 0;
+        if (left > 0) this.report(fn, "driver left SR-IOV enabled after remove");
+        this.#unlink(fn);
+        unbindDriver(fn);
+      }
+      if (forever) this.locks.forsake(fn);
+      this.locks.release(fn);
+      done();
+    };
+    this.locks.hold(fn);
+    if (driver?.hooks.remove) driver.hooks.remove(fn, free);
+    else free();
+  }
 
-/** "vvvv dddd [...]" in hexadecimal; null when there are fewer than two fields. */
-function parseId(text: string): PciDeviceId | null {
-  const match = /^\s*(?:0x)?([0-9a-fA-F]{1,8})\s+(?:0x)?([0-9a-fA-F]{1,8})/.exec(text);
-  if (!match) return null;
-  return { vendor: Number.parseInt(match[1] as string, 16), device: Number.parseInt(match[2] as string, 16) };
+  #probeByName(name: string): number {
+    const fn = this.#find(name);
+    return fn ? this.locks.run(fn, () => this.#attach(fn)) : -ENODEV;
+  }
 }

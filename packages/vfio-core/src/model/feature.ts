@@ -20,10 +20,10 @@ import {
   vfio_device_low_power_entry_with_wakeup,
 } from "../uapi.ts";
 import { eventFdOf } from "./eventfd.ts";
+import { UUID_SIZE, type VfToken } from "./vf-token.ts";
 
 const ACTIONS = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE;
 const BOTH = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
-const UUID_SIZE = 16;
 
 /** The user let the host power the device down; any access through the ABI wakes it for as long as it takes. */
 export class LowPower {
@@ -53,8 +53,8 @@ export class LowPower {
 
 export interface FeatureDevice {
   readonly lowPower: LowPower;
-  readonly hasVfToken: boolean;
-  vfToken: Uint8Array | null;
+  /** An SR-IOV physical function has one. */
+  readonly vfToken: VfToken | null;
 }
 
 interface Feature {
@@ -70,7 +70,7 @@ const FEATURES: ReadonlyMap<number, Feature> = new Map<number, Feature>([
     {
       size: UUID_SIZE,
       set(device, call) {
-        device.vfToken = call.arg.copyIn(UUID_SIZE, vfio_device_feature.size);
+        device.vfToken?.set(call.arg.copyIn(UUID_SIZE, vfio_device_feature.size));
         return 0;
       },
     },
@@ -107,7 +107,7 @@ export function deviceFeature(device: FeatureDevice, call: IoctlCall): number {
   if (!probe && (flags & BOTH) === BOTH) return -EINVAL;
   const index = flags & VFIO_DEVICE_FEATURE_MASK;
   const feature = FEATURES.get(index);
-  if (!feature || (index === VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && !device.hasVfToken)) return -ENOTTY;
+  if (!feature || (index === VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && !device.vfToken)) return -ENOTTY;
   if (flags & VFIO_DEVICE_FEATURE_GET) return -EINVAL;
   if (probe) return 0;
   if (!(flags & VFIO_DEVICE_FEATURE_SET)) return -EINVAL;

@@ -50,6 +50,8 @@ export class Player implements MemoryUser {
   readonly fds = new Map<string, number>();
   readonly memory = new Map<string, { mapping: Mapping; open: boolean }>();
 
+  readonly #groups = new Map<string, number>();
+
   /** A forked child in the middle of its steps. */
   #child: Player | null = null;
 
@@ -146,6 +148,15 @@ export class Player implements MemoryUser {
         return plain(process.pwrite(fd, unhex(String(step.bytes)), this.position(step)));
       case "bind":
         return plain(this.#bind(step));
+      case "readtext": {
+        const content = process.readFile(this.#text(step.path));
+        if (typeof content === "number") return plain(content);
+        return { ret: 0, out: { text: new TextDecoder().decode(content).trimEnd() } };
+      }
+      case "readlink": {
+        const target = process.readlink(this.#text(step.path));
+        return typeof target === "number" ? plain(target) : { ret: 0, out: { name: target.split("/").at(-1) } };
+      }
       case "writetext": {
         const ret = process.writeFile(this.#text(step.path), this.#text(step.text));
         return plain(Math.min(ret, 0));
@@ -307,9 +318,16 @@ export class Player implements MemoryUser {
     return this.fds.get(key) ?? -1;
   }
 
+  /** The number of a function's group; of one that is gone the number it had. */
+  #group(bdf: string): number | undefined {
+    const group = this.rig.topology.find(bdf)?.group?.id ?? this.#groups.get(bdf);
+    if (group !== undefined) this.#groups.set(bdf, group);
+    return group;
+  }
+
   #text(value: unknown): string {
     return String(value)
-      .replace(/@group:(\w+)/g, (_, dev) => `/dev/vfio/${this.rig.topology.get(this.#device(dev)).group?.id}`)
+      .replace(/@group:(\w+)/g, (_, dev) => `/dev/vfio/${this.#group(this.#device(dev))}`)
       .replace(/@bdf:(\w+)/g, (_, dev) => this.#device(dev))
       .replace(/@sys:(\w+)/g, (_, dev) => `/sys/bus/pci/devices/${this.#device(dev)}`);
   }

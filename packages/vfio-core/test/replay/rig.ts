@@ -19,6 +19,9 @@ export const DEVICES: Record<string, string> = {
   br2: "0000:04:02.0",
   br3u: "0000:04:03.0",
   br3e: "0000:04:03.7",
+  nvme2: "0000:0a:00.0",
+  vf0: "0000:0a:00.1",
+  vf1: "0000:0a:00.2",
   nic0: "0000:05:00.0",
   nvme1: "0000:08:00.0",
   nic1: "0000:09:00.0",
@@ -56,6 +59,14 @@ const testdev = (): PciDevice =>
     ],
   });
 const disk = (): PciDevice => nvme({ disk: memoryDisk(0x10000) });
+/** A physical function with two virtual ones, which get most of its queues and interrupts. */
+const sriovDisk = (): PciDevice =>
+  nvme({
+    disk: memoryDisk(0x10000),
+    queues: 6,
+    vectors: 4,
+    sriov: { vfs: 2, flexibleQueues: 4, flexibleVectors: 2 },
+  });
 const hda = (): PciDevice =>
   passive({
     vendor: 0x8086,
@@ -180,7 +191,7 @@ export function rig(profile: KernelProfile, options: RigOptions = {}) {
             bridge: "root-port",
             hotplug: true,
             driver: port,
-            children: [{ at: "00.0", device: disk(), driver: vfio }],
+            children: [{ at: "00.0", device: sriovDisk(), driver: vfio }],
           },
           { at: "03.0", device: passive({ vendor: 0x1234, device: 0x1111, classCode: 0x030000 }), driver: vfio },
           { at: "04.0", device: xhci(), driver: vfio },

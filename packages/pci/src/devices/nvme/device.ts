@@ -3,10 +3,12 @@
 // Source: NVM Express 1.4 sections 2 and 3. Registers are dwords; an 8-byte access is two of them, narrower reads get
 // their part, narrower writes are ignored.
 import type { BarWidth } from "../../bar.ts";
+import { addAri } from "../../caps/extended.ts";
 import { Msi } from "../../caps/msi.ts";
 import { Msix } from "../../caps/msix.ts";
 import { addPcie } from "../../caps/pcie.ts";
 import { addPm } from "../../caps/pm.ts";
+import { Sriov } from "../../caps/sriov.ts";
 import { PciDevice } from "../../device.ts";
 import { PCI_CLASS_STORAGE_EXPRESS } from "../../registers.ts";
 import { NvmeController } from "./controller.ts";
@@ -15,9 +17,19 @@ import * as regs from "./registers.ts";
 import { type NvmeOptions, nvmeSettings } from "./settings.ts";
 
 const ERROR_LOG = 1;
+const DEVICE_ID = 0x0010;
+const REGISTERS = { index: 0, type: "mem64", size: regs.BAR_SIZE, prefetchable: false } as const;
+/** What a secondary controller has before the primary one assigns more: the interrupt of its admin queue. */
+const VF_RESOURCES = { queues: 1, vectors: 1 } as const;
 
 export class NvmeDevice extends PciDevice {
   readonly controller: NvmeController;
+  /**
+   * False: a secondary controller without resources. It shows CSTS.CFS and zeroes, and takes no register write; its
+   * MSI-X table works. Virtual functions start like this.
+   */
+  online: boolean;
+  readonly #virtual: boolean;
   #cc = 0;
   #csts = 0;
   #aqa = 0;
@@ -26,10 +38,12 @@ export class NvmeDevice extends PciDevice {
   #acqLo = 0;
   #acqHi = 0;
 
-  constructor(options: NvmeOptions) {
+  /** `virtual`: the device of a virtual function of a controller with these options. */
+  constructor(options: NvmeOptions, virtual = false) {
     super({
-      vendor: options.vendor ?? 0x1b36,
-      device: options.device ?? 0x0010,
+      // Virtual functions show no ids; software knows them from the physical function.
+      vendor: virtual ? 0xffff : (options.vendor ?? 0x1b36),
+      device: virtual ? 0xffff : (options.device ?? DEVICE_ID),
       subsystemVendor: options.subsystemVendor ?? 0x1af4,
       subsystem: options.subsystem ?? 0x1100,
       classCode: PCI_CLASS_STORAGE_EXPRESS,
@@ -37,16 +51,30 @@ export class NvmeDevice extends PciDevice {
       interruptPin: 1,
       configSize: 4096,
     });
-    const settings = nvmeSettings(options);
-    const { interrupts = "msix" } = options;
-    this.addBar({ index: 0, type: "mem64", size: regs.BAR_SIZE, prefetchable: false });
+    const settings = nvmeSettings(virtual ? { ...options, ...VF_RESOURCES } : options);
+    const { interrupts = "msix", sriov } = options;
+    this.online = !virtual;
+    this.#virtual = virtual;
+    if (!virtual) this.addBar(REGISTERS);
     if (interrupts === "msix") {
-      new Msix(this, { vectors: settings.vectors, bar: 0, table: regs.MSIX_TABLE, pba: regs.MSIX_PBA });
+      new Msix(this, { vectors: settings.vectors, bar: 0, table: regs.MSIX_TABLE, pba: regs.MSIX_PBA, at: 0x40 });
     } else if (interrupts === "msi") {
       new Msi(this, { vectors: settings.vectors });
     }
-    addPcie(this, { flr: true });
-    addPm(this, { noSoftReset: true });
+    if (sriov) addAri(this, { nextFunction: 1, at: 0x100 });
+    if (sriov && !virtual) {
+      new Sriov<PciDevice>(this, {
+        totalVfs: sriov.vfs,
+        vfDevice: options.device ?? DEVICE_ID,
+        vfOffset: 1,
+        vfStride: 1,
+        bars: [REGISTERS],
+        makeVf: () => new NvmeDevice(options, true),
+        at: 0x120,
+      });
+    }
+    addPcie(this, { flr: true, at: 0x80 });
+    addPm(this, { noSoftReset: true, at: 0x60 });
     const self = this;
     this.controller = new NvmeController(
       {
@@ -79,6 +107,7 @@ export class NvmeDevice extends PciDevice {
 
   writeBar(bar: number, offset: number, width: BarWidth, lo: number, hi: number): void {
     if (width < 4 || offset & 3) return;
+    if (!this.online && !this.msix?.owns(bar, offset)) return;
     if (offset >= regs.NVME_REG_DBS && offset < regs.MSIX_TABLE) {
       this.#doorbell(offset - regs.NVME_REG_DBS, lo >>> 0);
       return;
@@ -93,7 +122,8 @@ export class NvmeDevice extends PciDevice {
 
   override close(): void {
     this.controller.reset();
-    this.controller.disk.close();
+    // The disk is the subsystem's; the physical function has it last.
+    if (!this.#virtual) this.controller.disk.close();
   }
 
   protected onReset(): void {
@@ -108,6 +138,7 @@ export class NvmeDevice extends PciDevice {
   }
 
   #readRegister(offset: number): number {
+    if (!this.online) return offset === regs.NVME_REG_CSTS ? regs.NVME_CSTS_CFS : 0;
     switch (offset) {
       case regs.NVME_REG_CAP:
         return regs.CAP_LO;

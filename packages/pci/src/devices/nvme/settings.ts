@@ -18,12 +18,26 @@ export interface NvmeOptions {
   firmware?: string;
   /** I/O queue pairs, 1..64. Default 64. */
   queues?: number;
+  /** MSI-X vectors. Default: one for each queue pair and one for the admin queue. */
+  vectors?: number;
+  /** The controller is a physical function with virtual ones. */
+  sriov?: NvmeSriovOptions;
   /** Bytes of a logical block: 512 or 4096. Default 512. */
   blockSize?: 512 | 4096;
   /** Largest transfer is 4096 << mdts bytes, mdts 1..8. Default 7 (512 KiB). */
   mdts?: number;
   /** Message mechanism besides INTx. Default "msix". */
   interrupts?: "msix" | "msi" | "intx";
+}
+
+/** Virtual functions are secondary controllers; of the primary one's resources some can be given to them. */
+export interface NvmeSriovOptions {
+  /** How many there can be, 1..127. */
+  vfs: number;
+  /** Of `queues`: how many the physical function leaves to them. Default 0. */
+  flexibleQueues?: number;
+  /** Of `vectors`: the same. Default 0. */
+  flexibleVectors?: number;
 }
 
 export interface NvmeSettings {
@@ -47,7 +61,10 @@ const MSI_VECTORS = 8;
 
 export function nvmeSettings(options: NvmeOptions): NvmeSettings {
   const { disk, queues = 64, blockSize = 512, mdts = 7, interrupts = "msix" } = options;
-  const clamped = Math.min(64, Math.max(1, Math.trunc(queues)));
+  const { flexibleQueues = 0, flexibleVectors = 0 } = options.sriov ?? {};
+  const pairs = Math.min(64, Math.max(1, Math.trunc(queues)));
+  const clamped = Math.max(1, pairs - Math.trunc(flexibleQueues));
+  const msix = Math.min(2048, Math.max(1, Math.trunc((options.vectors ?? pairs + 1) - flexibleVectors)));
   return {
     serial: options.serial ?? "minivmm",
     model: options.model ?? "minivmm NVMe",
@@ -59,6 +76,6 @@ export function nvmeSettings(options: NvmeOptions): NvmeSettings {
     mdts: Math.min(8, Math.max(1, Math.trunc(mdts))),
     version: VERSION_1_4,
     blocks: Math.floor(disk.size / blockSize),
-    vectors: interrupts === "msix" ? clamped + 1 : interrupts === "msi" ? MSI_VECTORS : 1,
+    vectors: interrupts === "msix" ? msix : interrupts === "msi" ? MSI_VECTORS : 1,
   };
 }

@@ -52,7 +52,8 @@ function commandDecode(config: ConfigTarget, value: number): void {
   const virtual = config.virtual(PCI_COMMAND, 2);
   const physical = config.hw.read(PCI_COMMAND, 2);
   const lost = value & virtual & ~physical & DECODE;
-  if (lost !== 0 || barsLost(config)) restoreBars(config);
+  // A virtual function has no registers to put back.
+  if (!config.isVirtual && (lost !== 0 || barsLost(config))) restoreBars(config);
 }
 
 function barsLost(config: ConfigTarget): boolean {

@@ -6,6 +6,8 @@
  */
 import { ALL, HEADER, NONE, type PermissionMap } from "./permissions.ts";
 
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
 export const PCI_COMMAND = 0x04;
 export const PCI_STATUS = 0x06;
 export const PCI_BASE_ADDRESS_0 = 0x10;

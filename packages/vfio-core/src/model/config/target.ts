@@ -28,6 +28,8 @@ export interface ConfigTarget {
   readonly hw: HardwareConfig;
   readonly effects: ConfigEffects;
   readonly bars: readonly HostBar[];
+  /** A virtual function: its BARs and memory enable are in the physical function's SR-IOV capability. */
+  readonly isVirtual: boolean;
   /** The next read of a BAR must reduce what was written first. */
   barsDirty: boolean;
   /** INTx disable as the interrupt code last heard of it. */

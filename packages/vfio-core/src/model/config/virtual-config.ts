@@ -8,7 +8,14 @@
 import { EFAULT } from "@minivmm/host";
 import { fixBars, type HostBar } from "./bars.ts";
 import { type Behaviour, behaviourOf } from "./behaviours.ts";
-import { PCI_COMMAND, PCI_COMMAND_MEMORY, PCI_INTERRUPT_PIN, touchesBar } from "./header.ts";
+import {
+  PCI_COMMAND,
+  PCI_COMMAND_MEMORY,
+  PCI_DEVICE_ID,
+  PCI_INTERRUPT_PIN,
+  PCI_VENDOR_ID,
+  touchesBar,
+} from "./header.ts";
 import { layOutConfig } from "./layout.ts";
 import { HEADER, type PermissionMap } from "./permissions.ts";
 import type { ConfigEffects, ConfigTarget, HardwareConfig } from "./target.ts";
@@ -21,6 +28,8 @@ export interface VirtualConfigOptions {
   readonly effects: ConfigEffects;
   /** Show interrupt pin 0. */
   readonly nointx: boolean;
+  /** A virtual function: the ids that its own registers do not show. */
+  readonly virtual?: { readonly vendor: number; readonly device: number } | undefined;
 }
 
 export class VirtualConfig implements ConfigTarget {
@@ -31,6 +40,7 @@ export class VirtualConfig implements ConfigTarget {
   readonly effects: ConfigEffects;
   readonly bars: readonly HostBar[];
   readonly size: number;
+  readonly isVirtual: boolean;
   barsDirty = true;
   /** INTx disable as the interrupt code last heard of it. */
   intxDisabled = false;
@@ -44,7 +54,14 @@ export class VirtualConfig implements ConfigTarget {
     this.vconfig = layout.vconfig;
     this.map = layout.map;
     this.capabilities = layout.capabilities;
-    if (options.nointx) this.vconfig[PCI_INTERRUPT_PIN] = 0;
+    this.isVirtual = options.virtual !== undefined;
+    if (options.virtual) {
+      this.setVirtual(PCI_VENDOR_ID, 2, options.virtual.vendor);
+      this.setVirtual(PCI_DEVICE_ID, 2, options.virtual.device);
+      // Its memory decodes from the start; the bit is for the user's eyes.
+      this.setVirtual(PCI_COMMAND, 2, this.virtual(PCI_COMMAND, 2) | PCI_COMMAND_MEMORY);
+    }
+    if (options.nointx || options.virtual) this.vconfig[PCI_INTERRUPT_PIN] = 0;
   }
 
   get interruptPin(): number {
@@ -53,7 +70,7 @@ export class VirtualConfig implements ConfigTarget {
 
   /** Memory decode as the user set it: gates BAR accesses. */
   get memoryEnabled(): boolean {
-    return ((this.vconfig[PCI_COMMAND] as number) & PCI_COMMAND_MEMORY) !== 0;
+    return this.isVirtual || ((this.vconfig[PCI_COMMAND] as number) & PCI_COMMAND_MEMORY) !== 0;
   }
 
   /** Fills `into` from `offset`: bytes read, or -EFAULT. */
@@ -93,7 +110,8 @@ export class VirtualConfig implements ConfigTarget {
     const virt = this.#mask(this.map.virt, at, size);
     const own = this.virtual(at, size);
     if (virt === fullMask(size)) return own;
-    return ((this.hw.read(at, size) & ~virt) | (own & virt)) >>> 0;
+    const value = ((this.hw.read(at, size) & ~virt) | (own & virt)) >>> 0;
+    return this.isVirtual && at === PCI_COMMAND ? value | (own & PCI_COMMAND_MEMORY) : value;
   }
 
   /** Stores what may be stored: virtual bits here, the others in hardware. */
