@@ -4,16 +4,18 @@
  * One per kernel. Functions that are bound to vfio-pci when it is made are registered at once; later ones through the
  * driver model. Source: drivers/vfio/vfio_main.c, group.c (vfio_group_find_or_alloc), vfio_pci_core.c.
  */
-import { EBUSY, EINVAL, MinivmmError } from "@minivmm/host";
-import type { KernelProfile, ModelKernel, ModelProcess } from "@minivmm/host/model";
+import { EBUSY, EINVAL, ENOENT, MinivmmError } from "@minivmm/host";
+import type { KernelProfile, ModelKernel } from "@minivmm/host/model";
+
 import type { PciFunction, PciTopology } from "@minivmm/pci";
 import { VfioError } from "../error.ts";
 import { type VfioIoctls, vfioIoctls } from "../uapi.ts";
+import { boolParameter } from "./bool-parameter.ts";
 import { VfioContainer } from "./container.ts";
 import { type DeviceIoctlHandler, VfioPciDevice } from "./device.ts";
 import { DeviceNodes } from "./device-nodes.ts";
 import { deviceSet, tryResetSet } from "./device-set.ts";
-import { DriverModel } from "./driver-model.ts";
+import { type DriverHooks, DriverModel } from "./driver-model.ts";
 import { VfioGroup } from "./group.ts";
 import { VfioGroupFile } from "./group-file.ts";
 import type { IommuDriver } from "./iommu-driver.ts";
@@ -21,6 +23,7 @@ import { type IommufdKernel, type IommufdOptions, installIommufd } from "./iommu
 import { Noiommu } from "./noiommu.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import type { VfioHost } from "./vfio-host.ts";
+import { VfioSriov } from "./vfio-sriov.ts";
 
 export interface VfioCoreOptions {
   /** The IOMMU turns no-snoop DMA into snooped DMA. Default: true on x86_64, false on ppc64le. */
@@ -31,6 +34,8 @@ export interface VfioCoreOptions {
   readonly dynamicMsix?: boolean;
   /** Module parameter of vfio-pci. Default false. */
   readonly nointxmask?: boolean;
+  /** Module parameter of vfio-pci, which can be changed later: physical functions may have virtual ones. Default false. */
+  readonly enableSriov?: boolean;
   /** CONFIG_VFIO_NOIOMMU, with enable_unsafe_noiommu_mode off or on at boot. Default: not built. */
   readonly noiommu?: "off" | "on";
   /** CONFIG_IOMMUFD (6.12 only): /dev/iommu, on this hardware. Default: not built. */
@@ -52,6 +57,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   /** What all open iommufds share; null where the kernel is built without. */
   readonly iommufd: IommufdKernel | null;
   readonly drivers: DriverModel;
+  enableSriov: boolean;
   /** Groups that have a registered device, by IOMMU group number. */
   readonly groups = new Map<number, VfioGroup<VfioPciDevice>>();
   /** Registered devices in bind order. */
@@ -62,6 +68,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly #nodes = new Map<VfioGroup<VfioPciDevice>, { remove(): void }>();
   readonly #deviceNodes: DeviceNodes;
   readonly #noiommu: Noiommu | null;
+  readonly #sriov: VfioSriov;
 
   constructor(kernel: ModelKernel, topology: PciTopology, options: VfioCoreOptions = {}) {
     const x86 = kernel.arch === "x86_64";
@@ -74,6 +81,12 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     this.dynamicMsix = options.dynamicMsix ?? x86;
     this.nointxmask = options.nointxmask ?? false;
     this.deviceNodes = options.deviceCdev ?? false;
+    this.enableSriov = options.enableSriov ?? false;
+    const parameter = (value: boolean) => {
+      this.enableSriov = value;
+    };
+    boolParameter(kernel.sysfs, "vfio_pci/enable_sriov", () => this.enableSriov, parameter);
+    this.#sriov = new VfioSriov(this);
     checkBuild(kernel.profile, options);
     this.#noiommu = options.noiommu ? new Noiommu(kernel, topology, options.noiommu === "on") : null;
     if (this.#noiommu) this.registerIommuDriver(this.#noiommu);
@@ -124,9 +137,34 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     return fn && this.devices.get(fn);
   }
 
+  /** The driver vfio-pci. */
+  readonly vfioPci: DriverHooks = {
+    probe: (fn) => this.probe(fn),
+    remove: (fn, done) => this.remove(fn, done),
+    sriovConfigure: (fn, count) => (this.enableSriov ? this.#sriov.configure(fn, count) : -ENOENT),
+  };
+
+  captured(virtfn: PciFunction): void {
+    const { group } = virtfn;
+    if (group) this.report(virtfn, `Adding to iommu group ${group.id}`);
+    this.#sriov.captured(virtfn);
+  }
+
+  bound(fn: PciFunction): void {
+    this.#sriov.bound(fn);
+  }
+
+  report(fn: PciFunction, line: string): void {
+    this.kernel.log.push(`${fn.driver ?? "pci"} ${fn.name}: ${line}`);
+  }
+
   /** vfio-pci's probe: 0 or -errno. */
   probe(fn: PciFunction): number {
     if (fn.isBridge) return -EINVAL;
+    if (fn.iov && fn.iov.numVfs > 0) {
+      this.report(fn, "Cannot bind to PF with SR-IOV enabled");
+      return -EBUSY;
+    }
     if (this.devices.has(fn)) return -EBUSY;
     this.#noiommu?.adopt(fn);
     if (!fn.group) return -EINVAL;
@@ -136,6 +174,10 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
 
   /** vfio-pci's remove. Calls `done` now, or after the last close; until then REQ asks the user to go. */
   remove(fn: PciFunction, done: () => void): void {
+    this.#sriov.disable(fn, () => this.#remove(fn, done));
+  }
+
+  #remove(fn: PciFunction, done: () => void): void {
     const device = this.devices.get(fn);
     const finish = () => {
       if (device) this.#unregister(device);
@@ -171,14 +213,14 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     return deviceSet(device, this.devices.values());
   }
 
-  #askForReturn(device: VfioPciDevice): void {
+  #askForReturn(device: VfioPciDevice, count = 0): void {
     if (!device.inUse) return;
-    if (device.openCount === 0 || !device.state.irqs.req.signal()) {
-      this.kernel.log.push(
-        `vfio-pci ${device.name}: No device request channel registered, blocked until released by user`,
-      );
+    if (device.openCount > 0 && device.state.irqs.req.signal()) {
+      if (count % 10 === 0) device.report(`Relaying device request to user (#${count})`);
+    } else if (count === 0) {
+      device.report("No device request channel registered, blocked until released by user");
     }
-    this.kernel.clock.after(10_000, () => this.#askForReturn(device));
+    this.kernel.clock.after(10_000, () => this.#askForReturn(device, count + 1));
   }
 
   #register(fn: PciFunction): void {
@@ -190,15 +232,16 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
       this.groups.set(group.id, group);
       this.#nodes.set(group, this.#publish(group));
     }
-    const device = new VfioPciDevice(fn, group, this);
+    const device = new VfioPciDevice(fn, group, this, this.#sriov.tokenOf(fn));
     group.devices.push(device);
     this.devices.set(fn, device);
     this.#deviceNodes.add(device);
   }
 
   #publish(group: VfioGroup<VfioPciDevice>): { remove(): void } {
-    const open = (process: ModelProcess) => VfioGroupFile.open(group, this, process);
-    return this.kernel.registerNode(`/dev/vfio/${group.nodeName}`, open);
+    return this.kernel.registerNode(`/dev/vfio/${group.nodeName}`, (process) =>
+      VfioGroupFile.open(group, this, process),
+    );
   }
 
   #unregister(device: VfioPciDevice): void {

@@ -8,7 +8,6 @@
 import { EAGAIN, EINVAL } from "@minivmm/host";
 import { KernelError, type ModelProcess, type OpenFile } from "@minivmm/host/model";
 import {
-  PCI_EXT_CAP_ID_SRIOV,
   type PciFunction,
   resetFunction,
   restoreConfig,
@@ -40,6 +39,7 @@ import { Ioas, type IommufdDevice, iommufdOf } from "./iommufd/index.ts";
 import type { Profile } from "./profile.ts";
 import type { BarRegions } from "./regions.ts";
 import { romImageSize } from "./rom.ts";
+import { VfToken } from "./vf-token.ts";
 import type { IoctlHandler, VfioHost } from "./vfio-host.ts";
 
 /** An ioctl of vfio-pci device files that another package answers. */
@@ -60,7 +60,10 @@ export class VfioPciDevice {
   needsReset = false;
   /** The driver is being unbound and waits for the last close. */
   removing = false;
-  vfToken: Uint8Array | null = null;
+  /** An SR-IOV physical function demands it of those who open its virtual functions. */
+  readonly vfToken: VfToken | null;
+  /** A virtual function that vfio-pci brought about: its physical function's token. */
+  readonly sharedToken: VfToken | null;
   /** The virtual machine the device belongs to while open. */
   kvm: KvmReference | null = null;
   /** Per BAR: may be mapped. */
@@ -71,10 +74,18 @@ export class VfioPciDevice {
   #saved: SavedConfig | null = null;
   #use: DmaUse | null = null;
 
-  constructor(fn: PciFunction, group: VfioGroup<VfioPciDevice>, host: VfioHost<VfioPciDevice>) {
+  /** `sharedToken`: see there. */
+  constructor(
+    fn: PciFunction,
+    group: VfioGroup<VfioPciDevice>,
+    host: VfioHost<VfioPciDevice>,
+    sharedToken: VfToken | null = null,
+  ) {
     this.fn = fn;
     this.group = group;
     this.host = host;
+    this.vfToken = fn.iov ? new VfToken() : null;
+    this.sharedToken = sharedToken;
   }
 
   get name(): string {
@@ -89,9 +100,8 @@ export class VfioPciDevice {
   get isExpress(): boolean {
     return this.fn.pcieType >= 0;
   }
-  /** An SR-IOV physical function can demand a token of those who open its virtual functions. */
-  get hasVfToken(): boolean {
-    return this.fn.config.findExtendedCapability(PCI_EXT_CAP_ID_SRIOV) !== 0;
+  get isVirtual(): boolean {
+    return this.fn.physfn !== null;
   }
   /** Somebody has a file of it, bound or not. */
   get inUse(): boolean {
@@ -124,6 +134,10 @@ export class VfioPciDevice {
   }
   get dynamicMsix(): boolean {
     return this.host.dynamicMsix && this.profile.dynamicMsix && this.fn.device.msix !== null;
+  }
+
+  report(line: string): void {
+    this.host.report(this.fn, line);
   }
 
   mappingAccessible(): boolean {
@@ -212,11 +226,13 @@ export class VfioPciDevice {
       throw error;
     }
     this.#use = use;
+    if (this.sharedToken) this.sharedToken.users++;
     this.kvm = kvm;
     this.kvm?.get();
   }
 
   #lastClose(): void {
+    if (this.sharedToken) this.sharedToken.users--;
     this.#disable();
     this.kvm?.put();
     this.kvm = null;

@@ -6,7 +6,7 @@ export { VfioCore, type VfioCoreOptions } from "./core.ts";
 export { type DeviceIoctlHandler, VfioPciDevice } from "./device.ts";
 export { VfioDeviceFile } from "./device-file.ts";
 export { deviceSet, deviceSetKey, isResettable } from "./device-set.ts";
-export { DriverModel, type PciDeviceId } from "./driver-model.ts";
+export { type DriverHooks, DriverModel, type PciDeviceId } from "./driver-model.ts";
 export { eventFdFile, eventFdOf } from "./eventfd.ts";
 export * from "./external-user.ts";
 export { type KvmReference, VfioGroup } from "./group.ts";

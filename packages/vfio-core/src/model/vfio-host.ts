@@ -24,5 +24,7 @@ export interface VfioHost<D> {
   aloneInPage(fn: PciFunction, start: number, end: number): boolean;
   /** After the last close: reset the bus if nobody on it is in use. */
   tryResetSet(device: D): void;
+  /** A line for the kernel's log, as vfio-pci writes it about this function. */
+  report(fn: PciFunction, line: string): void;
   deviceIoctl(request: number): IoctlHandler<D> | undefined;
 }
