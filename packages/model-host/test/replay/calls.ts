@@ -14,7 +14,7 @@ export interface Answer {
   isFd?: boolean;
 }
 
-type Handler = (rig: Rig, step: Step, next: Step | undefined) => Answer;
+export type Handler = (rig: Rig, step: Step, next: Step | undefined) => Answer;
 
 const FIRST_BUFFER = 0x2_0000_0000;
 const SECOND_BUFFER = 0x2_0100_0000;
@@ -32,6 +32,11 @@ function mapAt(rig: Rig, step: Step, address: number, length: number, prot = REA
 function opened(rig: Rig, step: Step, fd: number): Answer {
   if (fd >= 0 && step.args.as !== undefined) rig.fds.set(String(step.args.as), fd);
   return { ret: fd, isFd: true };
+}
+
+/** What a step shows of the device's buffer, when memory changed. */
+function leftBehind({ out }: Step): string | number {
+  return out.probe_after === out.probe_before ? "changed" : (out.probe_after ?? "changed");
 }
 
 const marker: Handler = () => ({ ret: 0 });
@@ -100,6 +105,8 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
     rig.process(step).ioctl(fd, vfioIoctls(rig.parent.arch).VFIO_DEVICE_GET_REGION_INFO, info);
     const { size, flags } = vfio_region_info.decode(info);
     openEdu(rig, fd);
+    // The recorder kept its registers mapped, which keeps the device open after its descriptor is closed.
+    rig.process(step).mmap({ fd, length: Number(size), prot: READ_WRITE, flags: MAP_SHARED });
     return { ret: 0, out: { bar0_size: `0x${size.toString(16)}`, bar0_flags: flags } };
   },
   device_dma_read: (rig, step, next) => {
@@ -110,6 +117,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
       next?.call === "device_dma_write" && rig.target(big(next.out.iova)) !== null ? big(next.out.probe_after) : 0n;
     if (from !== null) poke(rig, from, shown !== 0n ? shown : big(step.out.probe_before));
     transfer(rig, "read", iova);
+    rig.bufferKnown = true;
     return { ret: 0 };
   },
   device_dma_write: (rig, step) => {
@@ -117,7 +125,11 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
     const to = rig.target(iova);
     if (to !== null) poke(rig, to, big(step.out.probe_before));
     transfer(rig, "write", iova);
-    return { ret: 0, ...(to === null ? {} : { out: { probe_after: `0x${peek(rig, to).toString(16)}` } }) };
+    if (to === null) return { ret: 0 };
+    const after = peek(rig, to);
+    // Before the first read of a case the device writes what an earlier case left in it: whether it wrote is all.
+    const arrived = !rig.bufferKnown && after !== big(step.out.probe_before);
+    return { ret: 0, out: { probe_after: arrived ? leftBehind(step) : `0x${after.toString(16)}` } };
   },
   drop_CAP_IPC_LOCK: marker,
   after_close_container: marker,

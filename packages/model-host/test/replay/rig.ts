@@ -1,4 +1,5 @@
 // One recorded case on the modelled host: the machine it ran on, its process (and a second one), and names of descriptors.
+import type { Mapping } from "@minivmm/host";
 import { ManualClock, type ModelProcess } from "@minivmm/host/model";
 import { type ModelledHost, modelHost } from "../../src/index.ts";
 import type { Recording, Step } from "./recording.ts";
@@ -27,6 +28,12 @@ export class Rig {
   readonly mappings: DmaTarget[] = [];
   /** Descriptor of the device whose DMA is driven. */
   edu = -1;
+  /** The device has read something in this case. */
+  bufferKnown = false;
+  /** The TCE table that was looked into first, as mapped then. */
+  table: Mapping | number | undefined;
+  /** User address of the list of TCEs that was written last. */
+  lastList = 0n;
   #child: ModelProcess | null = null;
 
   constructor(recording: Recording, steps: readonly Step[]) {

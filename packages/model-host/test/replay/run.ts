@@ -1,21 +1,16 @@
 // Replays one recorded case on the modelled host and tells every difference: result, errno, output fields and the
-// locked memory of the process after each step. A case that comes to KVM is compared up to there.
+// locked memory of the process after each step.
 import { type Answer, HANDLERS } from "./calls.ts";
 import { ioctlOf } from "./ioctls.ts";
+import { KVM_HANDLERS } from "./kvm-calls.ts";
 import { big, type Recording, type Step } from "./recording.ts";
 import { Rig } from "./rig.ts";
 
 export interface Outcome {
-  /** Steps compared, and those left out because they need KVM or a guest. */
+  /** Steps compared, and those left out because nothing here can do them. */
   readonly compared: number;
   readonly skipped: number;
   readonly differences: readonly string[];
-}
-
-/** Does the case begin with something that needs no KVM? */
-export function isReplayable(steps: readonly Step[]): boolean {
-  const first = steps[0];
-  return first !== undefined && (first.call in HANDLERS || ioctlOf(first) !== null);
 }
 
 export function replay(recording: Recording, name: string): Outcome {
@@ -38,9 +33,9 @@ export function replay(recording: Recording, name: string): Outcome {
   return { compared, skipped: steps.length - compared, differences };
 }
 
-/** Null: a step of KVM or of a guest. */
+/** Null: a step that nothing here can do. */
 function perform(rig: Rig, step: Step, next: Step | undefined): Answer | null {
-  const handler = HANDLERS[step.call];
+  const handler = HANDLERS[step.call] ?? KVM_HANDLERS[step.call];
   if (handler) return handler(rig, step, next);
   const ioctl = ioctlOf(step);
   if (!ioctl) return null;
@@ -59,7 +54,7 @@ function compare(rig: Rig, step: Step, answer: Answer): string[] {
   const same = answer.isFd && expected >= 0 ? answer.ret >= 0 : answer.ret === expected;
   if (!same) texts.push(`returned ${answer.ret}, recorded ${expected}`);
   for (const [field, value] of Object.entries(answer.out ?? {})) {
-    const recorded = step.out[field];
+    const recorded = field === "exits" ? exitsOf(step) : step.out[field];
     if (recorded !== undefined && String(recorded) !== String(value))
       texts.push(`${field} is ${value}, recorded ${recorded}`);
   }
@@ -67,4 +62,10 @@ function compare(rig: Rig, step: Step, answer: Answer): string[] {
   const vmlck = step.out.vmlck_kb;
   if (vmlck !== undefined && Number(vmlck) !== locked) texts.push(`${locked} KiB locked, recorded ${vmlck}`);
   return texts;
+}
+
+/** How often the guest's call came to user space. */
+function exitsOf(step: Step): number {
+  const exits: unknown = step.out.userspace_exits;
+  return Array.isArray(exits) ? exits.length : 0;
 }

@@ -30,11 +30,15 @@ export interface SpaprPlatform extends PeOptions {
   readonly hasOwnershipOps: boolean;
   /** Can a second group of a container use the first one's table? */
   readonly sharesTables: boolean;
+  /** The default window's table has one number for good: who still holds an old table reaches the new window. */
+  readonly keepsDefaultTable: boolean;
   readonly eehEnabled: boolean;
   /** Bytes that a window is charged with; 0 for one that cannot be. */
   tableSize(request: WindowRequest): number;
   /** A new table, or -errno. Start and shape are the platform's choice. */
   createTable(request: WindowRequest, place: WindowPlace): TceTable | number;
+  /** The table that the kernel itself uses for a group that VFIO does not own: without a user view. Or -errno. */
+  kernelTable(): TceTable | number;
 }
 
 /** Shifts as the bitmap of GET_INFO. */

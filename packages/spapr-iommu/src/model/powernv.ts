@@ -25,6 +25,8 @@ export interface PowernvOptions {
 const MAX_LEVELS = 5;
 /** Where window 1 begins: the bypass address space of the PE. */
 const SECOND_WINDOW = 1n << 59n;
+/** The kernel's own window: all memory of the machine, for which 4 GiB are taken here, in base pages. */
+const KERNEL_WINDOW = 2 ** 32;
 /** The page allocator's largest block. */
 const LARGEST_ALLOCATION_SHIFT = 24;
 
@@ -60,10 +62,25 @@ export function powernv(options: PowernvOptions): SpaprPlatform {
     maxLevels: MAX_LEVELS,
     hasOwnershipOps: true,
     sharesTables: true,
+    keepsDefaultTable: false,
     eehEnabled: options.eeh ?? true,
     freeze: options.freeze ?? true,
     tableSize: (request) => powernvTableSize(request, pageSize) * copies,
     createTable,
+    kernelTable: () => {
+      const pageShift = Math.log2(pageSize);
+      const entries = KERNEL_WINDOW / pageSize;
+      const shape = {
+        start: 0n,
+        pageShift,
+        entries,
+        levels: 1,
+        allocatedBytes: 0,
+        writeImpliesRead: true,
+        userView: false,
+      };
+      return TceTable.create(shape, arena);
+    },
   };
 }
 

@@ -65,9 +65,15 @@ export function pseries(options: PseriesOptions): SpaprPlatform {
     maxLevels: 1,
     hasOwnershipOps: false,
     sharesTables: false,
+    keepsDefaultTable: true,
     eehEnabled: options.eeh ?? false,
     freeze: options.freeze ?? false,
     tableSize,
     createTable,
+    kernelTable: () => {
+      const entries = tce32Size / 2 ** DEFAULT_SHIFT;
+      const shape = { start: 0n, pageShift: DEFAULT_SHIFT, entries, levels: 1, allocatedBytes: 0 };
+      return TceTable.create({ ...shape, writeImpliesRead: false, userView: false }, arena);
+    },
   };
 }

@@ -7,23 +7,22 @@
 import { ENOMEM } from "@minivmm/host";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../uapi.ts";
 import {
-  DIRECTORY_SHIFT,
   HARDWARE,
+  HARDWARE_FORWARDED,
   HARDWARE_USER_VIEW,
   HARDWARE_WRITE_IMPLIES_READ,
   HEADER,
   LEAF_ENTRIES,
   LEAF_USER,
-  LEAF_WORDS,
   readNumber,
   type TceArena,
   writeNumber,
 } from "./arena/index.ts";
 import { pageNumber } from "./bus-address.ts";
+import { EntryTree } from "./entry-tree.ts";
 
 const PERMISSION = TCE_PCI_READ | TCE_PCI_WRITE;
 const TWO_32 = 0x1_0000_0000;
-const DIRECTORY = 1 << DIRECTORY_SHIFT;
 
 export interface TceTableShape {
   /** Bus address of the first entry. */
@@ -56,14 +55,10 @@ export class TceTable {
   refuses: ((entry: number) => boolean) | null = null;
   readonly #arena: TceArena;
   readonly #writeImpliesRead: boolean;
-  readonly #depth: number;
-  /** Leaves that the whole table has, and pointers in the topmost directory. */
-  readonly #leaves: number;
-  readonly #topSize: number;
+  readonly #tree: EntryTree;
   #record: number;
   #refs = 1;
-  #leaf = 0;
-  #leafIndex = -1;
+  #successor: TceTable | null = null;
 
   /** `record` is zero memory of the arena, for a table that `create` makes. */
   private constructor(shape: TceTableShape, arena: TceArena, record: number) {
@@ -77,19 +72,13 @@ export class TceTable {
     this.#writeImpliesRead = shape.writeImpliesRead;
     this.#arena = arena;
     this.#record = record;
-    this.#leaves = Math.ceil(shape.entries / LEAF_ENTRIES);
-    let depth = this.#leaves > 1 ? 1 : 0;
-    let topSize = this.#leaves;
-    for (; topSize > DIRECTORY; depth++) topSize = Math.ceil(topSize / DIRECTORY);
-    this.#depth = depth;
-    this.#topSize = topSize;
     const { words } = arena;
     words[record + HARDWARE.PAGE_SHIFT] = shape.pageShift;
     words[record + HARDWARE.FLAGS] =
       (shape.writeImpliesRead ? HARDWARE_WRITE_IMPLIES_READ : 0) | (shape.userView === false ? 0 : HARDWARE_USER_VIEW);
     writeNumber(words, record + HARDWARE.OFFSET, this.offset);
     writeNumber(words, record + HARDWARE.ENTRIES, this.entries);
-    words[record + HARDWARE.DEPTH] = depth;
+    this.#tree = new EntryTree(arena, record, shape.entries);
   }
 
   /** A table without entries, or -ENOMEM. */
@@ -114,8 +103,7 @@ export class TceTable {
   }
 
   makeUserView(): void {
-    const at = this.#record + HARDWARE.FLAGS;
-    this.#arena.words[at] = (this.#arena.words[at] as number) | HARDWARE_USER_VIEW;
+    this.#setFlag(HARDWARE_USER_VIEW);
   }
 
   /** iommu_tce_table_get. */
@@ -127,10 +115,34 @@ export class TceTable {
   /** iommu_tce_table_put. */
   put(): void {
     if (--this.#refs !== 0) return;
-    this.#freeTree(this.#arena.words[this.#record + HARDWARE.ROOT] as number, this.#depth);
+    this.#tree.free();
     this.#arena.free(this.#record, HARDWARE.SIZE);
     this.#record = HEADER.NOTHING;
-    this.#leafIndex = -1;
+    this.#successor?.put();
+    this.#successor = null;
+  }
+
+  /** Whether somebody may still use the table. */
+  get isHeld(): boolean {
+    return this.#refs > 0;
+  }
+
+  /**
+   * From now on this handle's hardware entries are those of `table`, where a hypervisor knows both by one number.
+   * User addresses stay with the handle. Compiled code leaves such a table alone.
+   */
+  forwardTo(table: TceTable): void {
+    for (
+      let entry = this.nextLive(0, this.entries);
+      entry < this.entries;
+      entry = this.nextLive(entry + 1, this.entries)
+    ) {
+      const permission = this.permission(entry);
+      if (entry < table.entries) table.exchange(entry, this.page(entry), permission);
+      this.exchange(entry, 0, 0);
+    }
+    this.#successor = table.get();
+    this.#setFlag(HARDWARE_FORWARDED);
   }
 
   /** Index of a bus address's entry, or -1 outside the window. */
@@ -141,7 +153,8 @@ export class TceTable {
 
   /** The host physical page of an entry, without permissions; only meaningful when `permission` is not 0. */
   page(entry: number): number {
-    const leaf = this.#find(entry);
+    if (this.#successor !== null) return this.#successor.page(entry);
+    const leaf = this.#tree.find(entry);
     if (leaf === 0) return 0;
     const at = leaf + slotOf(entry);
     const { words } = this.#arena;
@@ -151,13 +164,14 @@ export class TceTable {
 
   /** TCE_PCI_READ | TCE_PCI_WRITE bits of an entry. */
   permission(entry: number): number {
-    const leaf = this.#find(entry);
+    if (this.#successor !== null) return this.#successor.permission(entry);
+    const leaf = this.#tree.find(entry);
     return leaf === 0 ? 0 : (this.#arena.words[leaf + slotOf(entry)] as number) & PERMISSION;
   }
 
   /** User address an entry was made from; 0 for none. */
   userAddress(entry: number): number {
-    const leaf = this.#find(entry);
+    const leaf = this.#tree.find(entry);
     if (leaf === 0) return 0;
     return readNumber(this.#arena.words, leaf + LEAF_USER + slotOf(entry));
   }
@@ -165,10 +179,11 @@ export class TceTable {
   /** iommu_tce_xchg: stores an entry and returns the permission bits that it had; -1 when it cannot be stored. */
   exchange(entry: number, page: number, permission: number): number {
     if (this.refuses?.(entry)) return -1;
-    let leaf = this.#find(entry);
+    if (this.#successor !== null) return this.#successor.exchange(entry, page, permission);
+    let leaf = this.#tree.find(entry);
     if (leaf === 0) {
       if (permission === 0) return 0;
-      leaf = this.#make(entry);
+      leaf = this.#tree.make(entry);
       if (leaf === 0) return -1;
     }
     const at = leaf + slotOf(entry);
@@ -189,32 +204,23 @@ export class TceTable {
 
   /** False when there is no room for it. */
   setUserAddress(entry: number, address: number): boolean {
-    let leaf = this.#find(entry);
+    let leaf = this.#tree.find(entry);
     if (leaf === 0) {
       if (address === 0) return true;
-      leaf = this.#make(entry);
+      leaf = this.#tree.make(entry);
       if (leaf === 0) return false;
     }
     writeNumber(this.#arena.words, leaf + LEAF_USER + slotOf(entry), address);
     return true;
   }
 
-  /** First entry at or behind `entry` whose leaf exists; `entries` when there is none. */
-  nextPresent(entry: number): number {
-    for (let index = Math.floor(entry / LEAF_ENTRIES); index < this.#leaves; ) {
-      const missing = this.#missing(index);
-      if (missing === 0) return Math.max(entry, index * LEAF_ENTRIES);
-      index = (Math.floor(index / missing) + 1) * missing;
-    }
-    return this.entries;
-  }
-
   /** First entry in [entry, end) that has permissions; `end` when there is none. */
   nextLive(entry: number, end: number): number {
+    if (this.#successor !== null) return this.#successor.nextLive(entry, end);
     if (this.live === 0) return end;
     const { words } = this.#arena;
-    for (let at = this.nextPresent(entry); at < end; at = this.nextPresent(at)) {
-      const leaf = this.#find(at);
+    for (let at = this.#tree.nextPresent(entry); at < end; at = this.#tree.nextPresent(at)) {
+      const leaf = this.#tree.find(at);
       const stop = Math.min(end, (Math.floor(at / LEAF_ENTRIES) + 1) * LEAF_ENTRIES);
       for (let word = leaf + slotOf(at); at < stop; at++, word += 2) {
         if (((words[word] as number) & PERMISSION) !== 0) return at;
@@ -228,61 +234,9 @@ export class TceTable {
     this.#arena.words[at] = (this.#arena.words[at] as number) + step;
   }
 
-  #find(entry: number): number {
-    const index = Math.floor(entry / LEAF_ENTRIES);
-    return index === this.#leafIndex ? this.#leaf : this.#walk(index, false);
-  }
-
-  #make(entry: number): number {
-    return this.#walk(Math.floor(entry / LEAF_ENTRIES), true);
-  }
-
-  /** The leaf's pointer; 0 when it is missing and not to be made, or cannot be. */
-  #walk(index: number, make: boolean): number {
-    if (!(index >= 0 && index < this.#leaves)) return 0;
-    const arena = this.#arena;
-    let slot = this.#record + HARDWARE.ROOT;
-    for (let level = this.#depth; ; level--) {
-      let node = arena.words[slot] as number;
-      if (node === 0) {
-        if (!make || this.#record === HEADER.NOTHING) return 0;
-        node = arena.allocate(this.#sizeAt(level));
-        if (node === 0) return 0;
-        arena.words[slot] = node;
-      }
-      if (level === 0) {
-        this.#leaf = node;
-        this.#leafIndex = index;
-        return node;
-      }
-      slot = node + (Math.floor(index / DIRECTORY ** (level - 1)) % DIRECTORY);
-    }
-  }
-
-  /** 0 when the leaf exists; else how many leaves lie below the pointer that is missing. */
-  #missing(index: number): number {
-    let slot = this.#record + HARDWARE.ROOT;
-    for (let level = this.#depth; ; level--) {
-      const node = this.#arena.words[slot] as number;
-      if (node === 0) return DIRECTORY ** level;
-      if (level === 0) return 0;
-      slot = node + (Math.floor(index / DIRECTORY ** (level - 1)) % DIRECTORY);
-    }
-  }
-
-  /** Words of a node: a leaf, the topmost directory, or a full one. */
-  #sizeAt(level: number): number {
-    if (level === 0) return LEAF_WORDS;
-    return level === this.#depth ? this.#topSize : DIRECTORY;
-  }
-
-  #freeTree(node: number, level: number): void {
-    if (node === 0) return;
-    const size = this.#sizeAt(level);
-    if (level > 0) {
-      for (let i = 0; i < size; i++) this.#freeTree(this.#arena.words[node + i] as number, level - 1);
-    }
-    this.#arena.free(node, size);
+  #setFlag(flag: number): void {
+    const at = this.#record + HARDWARE.FLAGS;
+    this.#arena.words[at] = (this.#arena.words[at] as number) | flag;
   }
 }
 

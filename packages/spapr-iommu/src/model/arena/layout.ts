@@ -66,6 +66,8 @@ export const HARDWARE = {
 export const HARDWARE_WRITE_IMPLIES_READ = 1;
 /** HARDWARE.FLAGS: the user view exists; before, nothing may be mapped by a hypercall. */
 export const HARDWARE_USER_VIEW = 2;
+/** HARDWARE.FLAGS: the entries are another table's now; only the model knows whose, calls on it are H_TOO_HARD elsewhere. */
+export const HARDWARE_FORWARDED = 4;
 
 export const LEAF_SHIFT = 13;
 export const LEAF_ENTRIES: number = 1 << LEAF_SHIFT;

@@ -31,13 +31,16 @@ export function tceLink(iommu: SpaprTceIommu | null, of: (vm: Vm) => VmTce | nul
       const { table } = file.ops;
       if (!of(vm)?.tables.includes(table)) return -EINVAL;
       if (iommu === null) return -EFAULT;
-      const hardware = iommu.tableGroupOf(group).tables.find((each) => each !== null && fits(each, table, profile));
+      const hardware = iommu
+        .tableGroupOf(group)
+        .hardwareTables()
+        .find((each) => each !== null && fits(each, table, profile));
       return hardware ? table.attach(hardware) : -EINVAL;
     },
 
     release(vm, group) {
       if (iommu === null) return;
-      const { tables } = iommu.tableGroupOf(group);
+      const tables = iommu.tableGroupOf(group).hardwareTables();
       for (const table of of(vm)?.tables ?? []) {
         for (const link of [...table.links]) {
           for (const hardware of tables) {
