@@ -90,7 +90,7 @@ export class DriverModel implements IovHost {
     return this.locks.run(fn, () => {
       if (fn.driver !== null) return -EBUSY;
       fn.driverOverride = name;
-      return -Math.abs(this.#probe(this.#drivers.get(name) as PciDriver, fn));
+      return this.#bind(this.#drivers.get(name) as PciDriver, fn);
     });
   }
 
@@ -135,7 +135,7 @@ export class DriverModel implements IovHost {
     this.#drivers.set(driver.name, driver);
     publishDriver(this.kernel.sysfs, driver, {
       find: (name) => this.#find(name),
-      bind: (fn) => this.locks.run(fn, () => -Math.abs(this.#probe(driver, fn))),
+      bind: (fn) => this.locks.run(fn, () => this.#bind(driver, fn)),
       unbind: (fn) => this.unbindFrom(fn),
       newIds: () => {
         for (const fn of [...this.topology.functions]) {
@@ -180,11 +180,17 @@ export class DriverModel implements IovHost {
     const probed = allowed ? (driver.hooks.probe?.(fn) ?? 0) : -ENODEV;
     if (probed !== 0) {
       unbindDriver(fn);
-      return -probed;
+      return Math.abs(probed);
     }
     this.#link(fn, driver.name);
     this.#host.bound(fn);
     return 0;
+  }
+
+  /** 0 or -errno, whoever refused (device_driver_attach). */
+  #bind(driver: PciDriver, fn: PciFunction): number {
+    const probed = this.#probe(driver, fn);
+    return probed > 0 ? -probed : probed;
   }
 
   /** The first driver that takes the function gets it; that none did is no error, that one could not be asked is. */
