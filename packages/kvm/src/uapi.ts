@@ -2,7 +2,14 @@
 // Sources: include/uapi/linux/kvm.h and arch/{x86,powerpc}/include/uapi/asm/kvm.h of Linux 6.12.
 // Invariant: request numbers are computed for an architecture, because powerpc packs direction bits differently.
 
-import { type Arch, array, bytes, ioctlNumbers, pad, s32, struct, u8, u16, u32, u64 } from "@minivmm/host";
+import { type Arch, array, bytes, ioctlNumbers, pad, s16, s32, struct, u8, u16, u32, u64 } from "@minivmm/host";
+import {
+  kvm_power_regs,
+  kvm_power_sregs,
+  kvm_ppc_cpu_char,
+  kvm_ppc_mmuv3_cfg,
+  kvm_ppc_rmmu_info,
+} from "./uapi-power.ts";
 
 /** Type letter of every KVM request. */
 export const KVMIO = 0xae;
@@ -11,21 +18,31 @@ export const KVM_API_VERSION = 12;
 
 export const KVM_CAP_IRQCHIP = 0;
 export const KVM_CAP_USER_MEMORY = 3;
+export const KVM_CAP_NR_VCPUS = 9;
 export const KVM_CAP_NR_MEMSLOTS = 10;
+export const KVM_CAP_SYNC_MMU = 16;
+export const KVM_CAP_DESTROY_MEMORY_REGION_WORKS = 21;
+export const KVM_CAP_JOIN_MEMORY_REGIONS_WORKS = 30;
 export const KVM_CAP_IRQFD = 32;
 export const KVM_CAP_IOEVENTFD = 36;
+export const KVM_CAP_ENABLE_CAP = 54;
 export const KVM_CAP_SPAPR_TCE = 63;
 export const KVM_CAP_MAX_VCPUS = 66;
 export const KVM_CAP_PPC_PAPR = 68;
+export const KVM_CAP_ONE_REG = 70;
 export const KVM_CAP_SIGNAL_MSI = 77;
 export const KVM_CAP_READONLY_MEM = 81;
 export const KVM_CAP_IRQFD_RESAMPLE = 82;
 export const KVM_CAP_DEVICE_CTRL = 89;
 export const KVM_CAP_SPAPR_MULTITCE = 94;
+export const KVM_CAP_ENABLE_CAP_VM = 98;
 export const KVM_CAP_PPC_ENABLE_HCALL = 104;
+export const KVM_CAP_CHECK_EXTENSION_VM = 105;
 export const KVM_CAP_SPAPR_TCE_64 = 125;
+export const KVM_CAP_MAX_VCPU_ID = 128;
 export const KVM_CAP_IMMEDIATE_EXIT = 136;
 export const KVM_CAP_SPAPR_TCE_VFIO = 142;
+export const KVM_CAP_BINARY_STATS_FD = 203;
 
 export const KVM_DEV_TYPE_VFIO = 4;
 /** `kvm_create_device.flags`: only ask whether the type exists. */
@@ -50,6 +67,9 @@ export const KVM_EXIT_INTR = 10;
 export const KVM_EXIT_INTERNAL_ERROR = 17;
 export const KVM_EXIT_PAPR_HCALL = 19;
 export const KVM_EXIT_SYSTEM_EVENT = 24;
+
+/** `kvm_run.internal.suberror`: an instruction could not be carried out. */
+export const KVM_INTERNAL_ERROR_EMULATION = 1;
 
 export const kvm_userspace_memory_region = struct("kvm_userspace_memory_region", {
   slot: u32,
@@ -87,6 +107,28 @@ export const kvm_run_head = struct("kvm_run", {
   flags: u16,
   cr8: u64,
   apic_base: u64,
+});
+
+/** The register `id` (KVM_REG_*) has its value at user address `addr`; its size is in the id. */
+export const kvm_one_reg = struct("kvm_one_reg", { id: u64, addr: u64 });
+
+/** Head of a statistics descriptor (KVM_GET_STATS_FD). */
+export const kvm_stats_header = struct("kvm_stats_header", {
+  flags: u32,
+  name_size: u32,
+  num_desc: u32,
+  id_offset: u32,
+  desc_offset: u32,
+  data_offset: u32,
+});
+
+/** Followed by `kvm_stats_header.name_size` bytes of name. */
+export const kvm_stats_desc = struct("kvm_stats_desc", {
+  flags: u32,
+  exponent: s16,
+  size: u16,
+  offset: u32,
+  bucket_size: u32,
 });
 
 /** x86 registers, `struct kvm_regs`. */
@@ -173,15 +215,31 @@ export interface KvmRequests {
   readonly KVM_SET_REGS: number;
   readonly KVM_GET_SREGS: number;
   readonly KVM_SET_SREGS: number;
+  readonly KVM_INTERRUPT: number;
+  readonly KVM_GET_FPU: number;
+  readonly KVM_SET_FPU: number;
+  readonly KVM_GET_ONE_REG: number;
+  readonly KVM_SET_ONE_REG: number;
+  readonly KVM_PPC_CONFIGURE_V3_MMU: number;
+  readonly KVM_PPC_GET_RMMU_INFO: number;
+  readonly KVM_PPC_GET_CPU_CHAR: number;
+  readonly KVM_GET_STATS_FD: number;
 }
 
 const cache = new Map<Arch, KvmRequests>();
 
-/** Request numbers of `arch`. KVM_{GET,SET}_{REGS,SREGS} have the size of the x86 structs. */
+/** Sizes of the structs that every architecture has its own of. */
+const REGISTERS: Readonly<Record<Arch, { regs: number; sregs: number; fpu: number }>> = {
+  x86_64: { regs: kvm_regs.size, sregs: kvm_sregs.size, fpu: 416 },
+  ppc64le: { regs: kvm_power_regs.size, sregs: kvm_power_sregs.size, fpu: 256 },
+};
+
+/** Request numbers of `arch`. */
 export function kvmRequests(arch: Arch): KvmRequests {
   const known = cache.get(arch);
   if (known) return known;
   const { IO, IOR, IOW, IOWR } = ioctlNumbers(arch);
+  const { regs, sregs, fpu } = REGISTERS[arch];
   const made: KvmRequests = {
     KVM_GET_API_VERSION: IO(KVMIO, 0x00),
     KVM_CREATE_VM: IO(KVMIO, 0x01),
@@ -198,10 +256,19 @@ export function kvmRequests(arch: Arch): KvmRequests {
     KVM_GET_DEVICE_ATTR: IOW(KVMIO, 0xe2, kvm_device_attr.size),
     KVM_HAS_DEVICE_ATTR: IOW(KVMIO, 0xe3, kvm_device_attr.size),
     KVM_RUN: IO(KVMIO, 0x80),
-    KVM_GET_REGS: IOR(KVMIO, 0x81, kvm_regs.size),
-    KVM_SET_REGS: IOW(KVMIO, 0x82, kvm_regs.size),
-    KVM_GET_SREGS: IOR(KVMIO, 0x83, kvm_sregs.size),
-    KVM_SET_SREGS: IOW(KVMIO, 0x84, kvm_sregs.size),
+    KVM_GET_REGS: IOR(KVMIO, 0x81, regs),
+    KVM_SET_REGS: IOW(KVMIO, 0x82, regs),
+    KVM_GET_SREGS: IOR(KVMIO, 0x83, sregs),
+    KVM_SET_SREGS: IOW(KVMIO, 0x84, sregs),
+    KVM_INTERRUPT: IOW(KVMIO, 0x86, 4),
+    KVM_GET_FPU: IOR(KVMIO, 0x8c, fpu),
+    KVM_SET_FPU: IOW(KVMIO, 0x8d, fpu),
+    KVM_GET_ONE_REG: IOW(KVMIO, 0xab, kvm_one_reg.size),
+    KVM_SET_ONE_REG: IOW(KVMIO, 0xac, kvm_one_reg.size),
+    KVM_PPC_CONFIGURE_V3_MMU: IOW(KVMIO, 0xaf, kvm_ppc_mmuv3_cfg.size),
+    KVM_PPC_GET_RMMU_INFO: IOW(KVMIO, 0xb0, kvm_ppc_rmmu_info.size),
+    KVM_PPC_GET_CPU_CHAR: IOR(KVMIO, 0xb1, kvm_ppc_cpu_char.size),
+    KVM_GET_STATS_FD: IO(KVMIO, 0xce),
   };
   cache.set(arch, made);
   return made;

@@ -77,6 +77,8 @@ const hostDescription = z.strictObject({
   /** Shown in messages. */
   name: z.string().min(1),
   arch: z.enum(["x86_64", "ppc64le"]),
+  /** Processor of a ppc64le host. Default "power9": the one whose guests KVM can run here. */
+  cpu: z.enum(["power8", "power9", "power10"]).optional(),
   /** Kernel whose rules apply. Default "6.12". */
   profile: z.enum(["6.12", "6.1", "4.12", "3.11"]).optional(),
   /** Bytes; default that of the architecture. */

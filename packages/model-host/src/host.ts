@@ -2,7 +2,7 @@
 // Invariants: everything that is opened for the host (disk images) is closed with it; a failure while composing closes
 // what was opened before. Processes that have not ended by themselves end with the host.
 import { type Clock, type FileOps, ModelKernel, type ModelProcess, type SpawnOptions } from "@minivmm/host/model";
-import { ModelKvm } from "@minivmm/kvm/model";
+import { installPowerKvm, ModelKvm } from "@minivmm/kvm/model";
 import { installKvmVfio } from "@minivmm/kvm-device/model";
 import { PciTopology } from "@minivmm/pci";
 import { type Disk, fileDisk, memoryDisk } from "@minivmm/pci/devices";
@@ -15,6 +15,7 @@ import { deviceSet } from "./devices.ts";
 import { ModelHostError } from "./error.ts";
 import { Faults } from "./faults/index.ts";
 import { installIommu } from "./iommu.ts";
+import { powerEngine } from "./power-engine.ts";
 import { publishPci } from "./sysfs.ts";
 import { topologyOf } from "./topology.ts";
 
@@ -90,6 +91,8 @@ export class ModelledHost implements Disposable {
       this.iommu = installIommu(this.vfio, description);
       this.kvmTce = arch === "ppc64le" ? installKvmSpaprTce(this.kvm, { iommu: this.iommu }) : null;
       installKvmVfio(this.kvm, this.kvmTce?.link ? { spaprTce: this.kvmTce.link } : {});
+      // With the hypercalls of the other parts in KVM's table already.
+      if (arch === "ppc64le" && (description.cpu ?? "power9") === "power9") installPowerKvm(this.kvm, powerEngine);
       this.faults = new Faults(this.topology, this.vfio, this.iommu);
     } catch (error) {
       this.#closeDisks();

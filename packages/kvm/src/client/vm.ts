@@ -18,7 +18,10 @@ import {
   kvm_userspace_memory_region,
   kvmRequests,
 } from "../uapi.ts";
+import { KVM_PPC_MMUV3_GTSE, KVM_PPC_MMUV3_RADIX, kvm_ppc_mmuv3_cfg, PATB_GR } from "../uapi-power.ts";
 import { KvmDevice } from "./device.ts";
+import { KvmPowerVcpu } from "./power-vcpu.ts";
+import { readStatistics } from "./stats.ts";
 import { KvmVcpu } from "./vcpu.ts";
 
 export interface MemoryRegion {
@@ -133,6 +136,23 @@ export class KvmVm implements Disposable {
 
   createVcpu(id: number): KvmVcpu {
     return KvmVcpu.adopt(this.host, this.#ioctl("KVM_CREATE_VCPU", id, { id }), id, this.#runPageBytes);
+  }
+
+  /** A vCPU of a POWER guest. */
+  createPowerVcpu(id: number): KvmPowerVcpu {
+    return KvmPowerVcpu.adopt(this.host, this.#ioctl("KVM_CREATE_VCPU", id, { id }), id, this.#runPageBytes);
+  }
+
+  /** Where a radix guest's process table is (KVM_PPC_CONFIGURE_V3_MMU): real address and log2 of its bytes. */
+  configureRadix(base: bigint, sizeLog2: number): void {
+    const process_table = PATB_GR | base | BigInt(sizeLog2 - 12);
+    const bytes = kvm_ppc_mmuv3_cfg.encode({ flags: KVM_PPC_MMUV3_RADIX | KVM_PPC_MMUV3_GTSE, process_table });
+    this.#ioctl("KVM_PPC_CONFIGURE_V3_MMU", bytes, { base: `0x${base.toString(16)}`, sizeLog2 });
+  }
+
+  /** The kernel's counts by name; empty where it keeps none. */
+  statistics(): Record<string, number> {
+    return readStatistics(this.host, this.fd);
   }
 
   close(): void {

@@ -16,5 +16,14 @@ export { H_TOO_HARD, Hypercalls, MAX_HCALL_OPCODE } from "./hypercalls.ts";
 export { IoEventFds } from "./ioeventfd.ts";
 export { type InterruptSink, IrqFds } from "./irqfd.ts";
 export { ModelKvm } from "./kvm.ts";
+export {
+  EngineExit,
+  type EngineMemory,
+  type EngineRequest,
+  type PowerCpu,
+  type PowerEngine,
+  type PowerEngineFactory,
+} from "./power/engine.ts";
+export { installPowerKvm } from "./power/install.ts";
 export { MemorySlots, type Slot } from "./slots.ts";
 export { ModelVm } from "./vm.ts";

@@ -49,8 +49,8 @@ export class ModelVm implements FileOps, Vm {
       case requests.KVM_CHECK_EXTENSION:
         return this.kvm.capability(call.arg.number);
       case requests.KVM_CREATE_VCPU:
-        // The modelled kernel runs no guest: its KVM_CAP_MAX_VCPUS is 0, so every id is beyond the limit.
-        return -EINVAL;
+        // Without a CPU to run guests on KVM_CAP_MAX_VCPUS is 0, so every id is beyond the limit.
+        return this.kvm.vmIoctls.get(call.request)?.(this, call) ?? -EINVAL;
       case requests.KVM_SET_USER_MEMORY_REGION: {
         const view = call.arg.view(kvm_userspace_memory_region.size, "r");
         return view ? this.slots.set(kvm_userspace_memory_region.read(view, 0)) : -EFAULT;

@@ -43,12 +43,13 @@ export const powernv9: HostDescription = {
 };
 
 /** As powernv9, with another processor. */
-export const powernv10: HostDescription = { ...powernv9, name: "powernv10" };
+export const powernv10: HostDescription = { ...powernv9, name: "powernv10", cpu: "power10" };
 
 /** Three host bridges, the last with four devices behind a bridge to conventional PCI. */
 export const powernv8: HostDescription = {
   ...powernv9,
   name: "powernv8",
+  cpu: "power8",
   iommu: { kind: "spapr", platform: "powernv", freeze: false, pageShifts: [12, 16, 24, 28] },
   domains: [
     { domain: 0, devices: [rootPort(nvme)] },
