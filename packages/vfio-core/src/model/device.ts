@@ -64,7 +64,7 @@ export class VfioPciDevice {
   readonly vfToken: VfToken | null;
   /** A virtual function that vfio-pci brought about: its physical function's token. */
   readonly sharedToken: VfToken | null;
-  /** The virtual machine the device belongs to while open. */
+  /** The virtual machine that the device keeps alive while open. */
   kvm: KvmReference | null = null;
   /** Per BAR: may be mapped. */
   mappable: readonly boolean[] = [];
@@ -227,7 +227,7 @@ export class VfioPciDevice {
     }
     this.#use = use;
     if (this.sharedToken) this.sharedToken.users++;
-    this.kvm = kvm;
+    this.kvm = this.profile.keepsVm ? kvm : null;
     this.kvm?.get();
   }
 

@@ -16,6 +16,8 @@ export interface Profile {
   readonly delistsEarly: boolean;
   /** KVM takes device files as well as group files. */
   readonly deviceFiles: boolean;
+  /** An open device keeps the virtual machine alive that its group was given to. */
+  readonly keepsVm: boolean;
   /** The external-user protocol is a property of groups (before 5.18). */
   readonly externalUsers: boolean;
   /** Hot reset looks for a reset method before it looks at the count. */
@@ -30,6 +32,7 @@ const MODERN: Profile = {
   strictNotifiers: true,
   delistsEarly: true,
   deviceFiles: true,
+  keepsVm: true,
   externalUsers: false,
   hotResetProbesFirst: false,
 };
@@ -42,6 +45,7 @@ const LINUX_6_1: Profile = {
   strictNotifiers: false,
   delistsEarly: false,
   deviceFiles: false,
+  keepsVm: false,
   externalUsers: false,
   hotResetProbesFirst: true,
 };

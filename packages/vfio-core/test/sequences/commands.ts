@@ -1,134 +1,20 @@
-// Commands of random sequences. A command holds small numbers only; which process, descriptor or mapping they mean is
-// looked up in the reference when it runs, so that a shrunk sequence still means something. Then both kernels answer
-// the same call, and all invariants are checked.
+// The commands of random sequences: everything that processes may ask of VFIO, and what happens around it.
 import fc from "fast-check";
 import { BRIDGED, BRIDGED_FREE, BRIDGED_HOST, EDU, NVME, PASSIVE } from "../fixture.ts";
-import { agree } from "./agree.ts";
-import type { Calls, IrqCall } from "./calls.ts";
-import type { Invariants } from "./invariants.ts";
-import type { ModelledKernel } from "./modelled.ts";
+import type { IrqCall, Kernel } from "./calls.ts";
 import type { PlainKernel } from "./plain-kernel.ts";
-import type { Behind } from "./plain-objects.ts";
-
-export interface Real {
-  readonly kernel: ModelledKernel;
-  readonly invariants: Invariants;
-}
-
-type Command = fc.Command<PlainKernel, Real>;
-/** Calls with their arguments, in order; null when there is nothing to call it on. */
-type Resolve<P> = (plain: PlainKernel, params: P) => readonly Call[] | null;
-type Call = { [K in keyof Calls]: readonly [K, ...Parameters<Calls[K]>] }[keyof Calls];
+import * as steps from "./step.ts";
+import { type Command, type Fits, nothing, on, type Place, pick, processAt, step, times } from "./step.ts";
 
 /** Processes there may be: more only make the rest rare. */
 const PROCESSES = 4;
 const DEVICES = [EDU, NVME, PASSIVE, BRIDGED];
-
-const pick = fc.nat(10_000);
-
-/** What is wanted more often is there more often. */
-function times<T>(count: number, each: T): T[] {
-  return new Array<T>(count).fill(each);
-}
-
-class Step<P> implements Command {
-  readonly #name: string;
-  readonly #params: P;
-  readonly #resolve: Resolve<P>;
-  #made: string[] = [];
-
-  constructor(name: string, params: P, resolve: Resolve<P>) {
-    this.#name = name;
-    this.#params = params;
-    this.#resolve = resolve;
-  }
-
-  check(plain: Readonly<PlainKernel>): boolean {
-    return this.#resolve(plain as PlainKernel, this.#params) !== null;
-  }
-
-  run(plain: PlainKernel, { kernel, invariants }: Real): void {
-    this.#made = [];
-    // Descriptors of a call are those that the calls before it made.
-    for (let at = 0; ; at++) {
-      const call = this.#resolve(plain, this.#params)?.[at];
-      if (!call) return;
-      const [name, ...args] = call;
-      const invoke = (side: Calls) => (side[name] as (...args: unknown[]) => number)(...args);
-      const text = `${name}(${JSON.stringify(args).slice(1, -1)})`;
-      this.#made.push(text);
-      const wanted = invoke(plain);
-      agree(text, invoke(kernel), wanted);
-      invariants.check();
-      // A flow ends where it is refused.
-      if (wanted < 0) return;
-    }
-  }
-
-  toString(): string {
-    return this.#made.length > 0 ? this.#made.join("; ") : `${this.#name}(${JSON.stringify(this.#params)})`;
-  }
-}
-
-function step<P>(name: string, params: fc.Arbitrary<P>, resolve: Resolve<P>): fc.Arbitrary<Command> {
-  return params.map((each) => new Step(name, each, resolve));
-}
-
-/** The `n`th living process. */
-function processAt(plain: PlainKernel, n: number): number {
-  const alive = plain.processes.flatMap((each, p) => (each.alive ? [p] : []));
-  return alive[n % alive.length] ?? 0;
-}
-
-type Fits = (behind: Behind) => boolean;
-const isContainer: Fits = ({ kind }) => kind === "container";
-const isReady: Fits = (each) => each.kind === "container" && each.container.type !== 0;
-const isGroup: Fits = ({ kind }) => kind === "group";
-const isDevice: Fits = ({ kind }) => kind === "device";
-const isEvent: Fits = ({ kind }) => kind === "eventfd";
-const isAny: Fits = () => true;
-
-type Place = readonly [p: number, fd: number];
-
-/** A descriptor that fits, in whatever process; any other one, or a closed one, now and then. Null when there is none. */
-function descriptor(plain: PlainKernel, fits: Fits, n: number): Place | null {
-  if (n % 31 === 0) return [processAt(plain, n), n % 2 === 0 ? -1 : 23];
-  const wanted = n % 17 === 0 ? isAny : fits;
-  const all = plain.processes.flatMap(({ fds, alive }, p) =>
-    alive ? [...fds].flatMap(([fd, { behind }]): Place[] => (wanted(behind) ? [[p, fd]] : [])) : [],
-  );
-  return all[n % (all.length || 1)] ?? null;
-}
-
-/** Of one process; -1 when it has none. */
-function descriptorOf(plain: PlainKernel, p: number, fits: Fits, n: number): number {
-  const fds = [...(plain.processes[p]?.fds ?? [])];
-  const fitting = n % 11 === 0 ? fds : fds.filter(([, { behind }]) => fits(behind));
-  return n % 23 === 0 ? -1 : (fitting[n % (fitting.length || 1)]?.[0] ?? -1);
-}
-
-/** Calls of one kind of descriptor. */
-function on<P>(
-  name: string,
-  fits: Fits,
-  params: fc.Arbitrary<P>,
-  resolve: (plain: PlainKernel, place: Place, params: P, n: number) => Call | null,
-): fc.Arbitrary<Command> {
-  return step(name, fc.tuple(pick, params), (plain, [n, rest]) => {
-    const place = descriptor(plain, fits, n);
-    const call = place && resolve(plain, place, rest, n);
-    return call && [call];
-  });
-}
-
-function behindOf(plain: PlainKernel, [p, fd]: Place): Behind | undefined {
-  return plain.processes[p]?.fds.get(fd)?.behind;
-}
+const { isAny, isContainer, isDevice, isEvent, isGroup, isReady, behindOf, descriptorOf } = steps;
 
 const device = fc.constantFrom(...DEVICES);
-const nothing = fc.constant(0);
 
-const lifetimes = [
+/** Opening and closing, processes that come and go. */
+export const lifetimes = [
   step("openContainer", pick, (plain, n) => [["openContainer", processAt(plain, n)]]),
   step("openGroup", fc.tuple(pick, device), (plain, [n, bdf]) => [["openGroup", processAt(plain, n), bdf]]),
   step("eventfd", pick, (plain, n) => [["eventfd", processAt(plain, n)]]),
@@ -160,7 +46,8 @@ const flow = step("flow", fc.tuple(pick, device, fc.constantFrom(1, 3, 3, 3)), (
 });
 
 const names = fc.constantFrom(...DEVICES, BRIDGED_FREE, "", "0000:00:1f.9");
-const groups = [
+/** Groups and containers, and the whole way to a device. */
+export const groups = [
   ...times(5, flow),
   on("status", isGroup, nothing, (_, at) => ["status", ...at]),
   on("setContainer", isGroup, pick, (plain, at, other) => [
@@ -290,11 +177,12 @@ const devices = [
 
 const everyFunction = fc.constantFrom(...DEVICES, BRIDGED, BRIDGED_FREE, BRIDGED_HOST);
 const anyDriver = fc.constantFrom("vfio-pci", "vfio-pci", "vfio-pci", "pci-stub", "e1000");
-const drivers = [
+/** Drivers come and go. */
+export const drivers = [
   step("bind", fc.tuple(everyFunction, anyDriver), (_, [bdf, driver]) => [["bind", bdf, driver]]),
   step("unbind", everyFunction, (_, bdf) => [["unbind", bdf]]),
   step("tenSeconds", nothing, (plain) =>
-    plain.description.functions.some(({ device }) => device?.removing) ? [["tenSeconds"]] : null,
+    plain.description.functions.some(({ waiting }) => waiting) ? [["tenSeconds"]] : null,
   ),
 ];
 
@@ -309,7 +197,7 @@ const external = [
  * All commands that make sense on a kernel. Before 5.18 there are in-kernel users of groups, and binding a host driver
  * to a group in use stopped the kernel, so no sequence does that.
  */
-export function commandsFor(kernel: "6.12" | "6.1" | "4.12"): fc.Arbitrary<Command>[] {
+export function commandsFor(kernel: Kernel): fc.Arbitrary<Command>[] {
   const common = [...lifetimes, ...groups, ...dma, ...devices];
   return kernel === "4.12" ? [...common, ...external] : [...common, ...drivers];
 }

@@ -118,11 +118,11 @@ export class Invariants {
 
   #devices(): void {
     const { core, topology } = this.#real.host;
-    for (const { bdf, driver, device } of this.#plain.description.functions) {
+    for (const { bdf, driver, device, waiting } of this.#plain.description.functions) {
       const real = core.device(bdf);
       agree(`driver of ${bdf}`, topology.get(bdf).driver, driver);
       agree(`open files of ${bdf}`, real?.openCount, device?.open);
-      agree(`${bdf} is being unbound`, real?.removing, device?.removing);
+      agree(`${bdf} is being unbound`, real?.removing ?? false, waiting !== null);
       if (!real || !device || device.open === 0) continue;
       const { mode, ioeventfds } = device.irqs;
       agree(`interrupt index of ${bdf}`, real.state.irqMode, mode < 0 ? IRQ_NONE : mode);

@@ -1,6 +1,6 @@
 // The reference kernel: descriptors, groups, containers, devices and drivers by their rules alone, with references
 // counted the obvious way. Refusals come in the kernel's order (drivers/vfio/group.c, container.c, vfio_main.c).
-import { EBADF, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "@minivmm/host";
+import { EAGAIN, EBADF, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "@minivmm/host";
 import type { Calls, IrqCall, Kernel, MapCall, MmapCall, UnmapCall } from "./calls.ts";
 import { type IrqCounts, PlainInterrupts, signal } from "./plain-irqs.ts";
 import * as plain from "./plain-objects.ts";
@@ -50,25 +50,25 @@ export class PlainKernel implements Calls {
   }
 
   openContainer(p: number): number {
-    return this.#open(p, { kind: "container", container: { groups: [], type: 0, mappings: [], tracking: false } });
+    return this.install(p, { kind: "container", container: { groups: [], type: 0, mappings: [], tracking: false } });
   }
 
   openGroup(p: number, bdf: string): number {
-    if (this.#process(p).lowestFd() < 0) return -EMFILE;
+    if (this.process(p).lowestFd() < 0) return -EMFILE;
     const group = this.groups.get(this.#function(bdf).group);
     if (!group) return -ENOENT;
     if (group.file || group.container) return -EBUSY;
-    const fd = this.#open(p, { kind: "group", group });
-    group.file = this.#process(p).fds.get(fd) ?? null;
+    const fd = this.install(p, { kind: "group", group });
+    group.file = this.process(p).fds.get(fd) ?? null;
     return fd;
   }
 
   eventfd(p: number): number {
-    return this.#open(p, { kind: "eventfd", event: { count: 0, waiters: 0 } });
+    return this.install(p, { kind: "eventfd", event: { count: 0, waiters: 0 } });
   }
 
   dup(p: number, fd: number): number {
-    const process = this.#process(p);
+    const process = this.process(p);
     const file = process.fds.get(fd);
     if (!file) return -EBADF;
     const copy = process.lowestFd();
@@ -79,7 +79,7 @@ export class PlainKernel implements Calls {
   }
 
   close(p: number, fd: number): number {
-    const { fds } = this.#process(p);
+    const { fds } = this.process(p);
     const file = fds.get(fd);
     if (!file) return -EBADF;
     fds.delete(fd);
@@ -88,7 +88,7 @@ export class PlainKernel implements Calls {
   }
 
   fork(p: number): number {
-    const parent = this.#process(p);
+    const parent = this.process(p);
     const child = new plain.PlainProcess();
     for (const [fd, file] of parent.fds) child.fds.set(fd, file);
     child.areas = parent.areas.map((area) => ({ ...area }));
@@ -99,7 +99,7 @@ export class PlainKernel implements Calls {
   }
 
   exit(p: number): number {
-    const process = this.#process(p);
+    const process = this.process(p);
     process.alive = false;
     for (const { file } of process.areas.splice(0)) file.put();
     for (const fd of [...process.fds.keys()].sort((a, b) => a - b)) this.close(p, fd);
@@ -107,14 +107,14 @@ export class PlainKernel implements Calls {
   }
 
   checkExtension(p: number, fd: number, extension: number): number {
-    return this.#ioctl(p, fd, "container", ({ container }) => {
+    return this.ioctl(p, fd, "container", ({ container }) => {
       const ready = container.type !== 0;
       return ALWAYS.has(extension) || (ready && (extension === DMA_CC || extension === UPDATE_VADDR)) ? 1 : 0;
     });
   }
 
   setIommu(p: number, fd: number, type: number): number {
-    return this.#ioctl(p, fd, "container", ({ container }) => {
+    return this.ioctl(p, fd, "container", ({ container }) => {
       if (container.groups.length === 0 || container.type !== 0) return -EINVAL;
       if (!ALWAYS.has(type)) return -ENODEV;
       // 6 wants hardware that nests, 9 is an extension but no type.
@@ -125,16 +125,16 @@ export class PlainKernel implements Calls {
   }
 
   status(p: number, fd: number): number {
-    return this.#ioctl(p, fd, "group", ({ group }) => {
+    return this.ioctl(p, fd, "group", ({ group }) => {
       if (group.devices.length === 0) return -ENODEV;
-      return (group.container ? CONTAINER_SET : 0) | (this.#viable(group) ? VIABLE : 0);
+      return (group.container ? CONTAINER_SET : 0) | (this.viable(group) ? VIABLE : 0);
     });
   }
 
   setContainer(p: number, fd: number, other: number): number {
-    return this.#ioctl(p, fd, "group", ({ group }) => {
+    return this.ioctl(p, fd, "group", ({ group }) => {
       if (this.#historical && (other < 0 || group.container)) return -EINVAL;
-      const file = this.#process(p).fds.get(other);
+      const file = this.process(p).fds.get(other);
       if (!file) return -EBADF;
       if (group.container) return -EINVAL;
       if (group.devices.length === 0) return -ENODEV;
@@ -153,7 +153,7 @@ export class PlainKernel implements Calls {
   }
 
   unsetContainer(p: number, fd: number): number {
-    return this.#ioctl(p, fd, "group", ({ group }) => {
+    return this.ioctl(p, fd, "group", ({ group }) => {
       if (!group.container) return -EINVAL;
       if (group.users !== 1) return -EBUSY;
       this.#detach(group);
@@ -162,24 +162,25 @@ export class PlainKernel implements Calls {
   }
 
   deviceFd(p: number, fd: number, name: string): number {
-    return this.#ioctl(p, fd, "group", ({ group }) => {
+    return this.ioctl(p, fd, "group", ({ group }) => {
       const usable = group.container !== null && group.container.type !== 0;
-      if (this.#historical && !(usable && this.#viable(group))) return -EINVAL;
+      if (this.#historical && !(usable && this.viable(group))) return -EINVAL;
       const device = group.devices.find((each) => each.fn.bdf === name);
-      if (!device || (device.removing && this.description.kernel === "6.12")) return -ENODEV;
-      if (this.#process(p).lowestFd() < 0) return -EMFILE;
+      if (!device || (device.fn.waiting && this.description.kernel === "6.12")) return -ENODEV;
+      if (this.process(p).lowestFd() < 0) return -EMFILE;
       if (!usable) return -EINVAL;
       if (device.open++ === 0) {
         group.users++;
         device.groupFile = group.file;
         if (group.file) group.file.refs++;
+        this.opened(device);
       }
-      return this.#open(p, { kind: "device", device });
+      return this.install(p, { kind: "device", device });
     });
   }
 
   map(p: number, fd: number, call: MapCall): number {
-    return this.#ready(p, fd, (container) => this.type1.map(container, this.#process(p), call));
+    return this.#ready(p, fd, (container) => this.type1.map(container, this.process(p), call));
   }
 
   unmap(p: number, fd: number, call: UnmapCall): number {
@@ -195,15 +196,15 @@ export class PlainKernel implements Calls {
   }
 
   setIrqs(p: number, fd: number, call: IrqCall): number {
-    return this.#ioctl(p, fd, "device", ({ device }) => this.#irqs.set(device, this.#process(p), call));
+    return this.ioctl(p, fd, "device", ({ device }) => this.#irqs.set(device, this.process(p), call));
   }
 
   ioeventfd(p: number, fd: number, data: number, event: number): number {
-    return this.#ioctl(p, fd, "device", ({ device }) => this.#irqs.ioeventfd(device, this.#process(p), data, event));
+    return this.ioctl(p, fd, "device", ({ device }) => this.#irqs.ioeventfd(device, this.process(p), data, event));
   }
 
   signal(p: number, fd: number, count: number): number {
-    const file = this.#process(p).fds.get(fd);
+    const file = this.process(p).fds.get(fd);
     if (!file) return -EBADF;
     if (file.behind.kind !== "eventfd") return -EINVAL;
     signal(file.behind.event, count);
@@ -211,11 +212,15 @@ export class PlainKernel implements Calls {
   }
 
   reset(p: number, fd: number): number {
-    return this.#ioctl(p, fd, "device", ({ device }) => (this.description.resets(device.fn.bdf) ? 0 : -EINVAL));
+    return this.ioctl(p, fd, "device", ({ device }) => {
+      if (!this.description.resets(device.fn.bdf)) return -EINVAL;
+      // Whoever unbinds it has its lock.
+      return device.fn.waiting ? -EAGAIN : 0;
+    });
   }
 
   mmap(p: number, fd: number, { bar, page, pages, shared }: MmapCall): number {
-    const process = this.#process(p);
+    const process = this.process(p);
     const file = process.fds.get(fd);
     if (!file) return -EBADF;
     if (file.behind.kind !== "device") return -ENODEV;
@@ -227,7 +232,7 @@ export class PlainKernel implements Calls {
   }
 
   munmap(p: number, id: number, page: number, pages: number): number {
-    const process = this.#process(p);
+    const process = this.process(p);
     for (const area of [...process.areas]) {
       const { from, to, file } = area;
       if (area.id !== id || from >= page + pages || to <= page) continue;
@@ -244,6 +249,7 @@ export class PlainKernel implements Calls {
 
   bind(bdf: string, driver: string): number {
     const fn = this.#function(bdf);
+    if (fn.waiting) return later(fn.waiting, () => this.bind(bdf, driver));
     if (fn.driver !== null || (this.owners.has(fn.group) && !HANDS_OFF.has(driver))) return -EBUSY;
     fn.driver = driver;
     if (driver === "vfio-pci") this.#register(fn);
@@ -253,30 +259,30 @@ export class PlainKernel implements Calls {
   unbind(bdf: string): number {
     const fn = this.#function(bdf);
     if (fn.driver === null) return -ENODEV;
+    if (fn.waiting) return later(fn.waiting, () => this.unbind(bdf));
     const { device } = fn;
     if (!device || device.open === 0) {
       this.#unbound(fn);
       return 0;
     }
-    // Only the first who asks is heard; everybody else waits for the same close.
-    if (!device.removing && device.irqs.req) signal(device.irqs.req);
-    device.removing = true;
+    fn.waiting = [];
+    if (device.irqs.req) signal(device.irqs.req);
     return 0;
   }
 
   tenSeconds(): number {
-    for (const { device } of this.description.functions) {
-      if (device?.removing && device.irqs.req) signal(device.irqs.req);
+    for (const { device, waiting } of this.description.functions) {
+      if (waiting && device?.irqs.req) signal(device.irqs.req);
     }
     return 0;
   }
 
   externalGet(p: number, fd: number): number {
-    const file = this.#process(p).fds.get(fd);
+    const file = this.process(p).fds.get(fd);
     if (!file) return -EBADF;
     if (file.behind.kind !== "group") return -EINVAL;
     const { group } = file.behind;
-    if (group.users === 0 || !group.container || group.container.type === 0 || !this.#viable(group)) return -EINVAL;
+    if (group.users === 0 || !group.container || group.container.type === 0 || !this.viable(group)) return -EINVAL;
     group.users++;
     this.external.push(group);
     return 0;
@@ -284,11 +290,11 @@ export class PlainKernel implements Calls {
 
   externalPut(n: number): number {
     const [group] = this.external.splice(n, 1);
-    if (group) this.#putUser(group);
+    if (group) this.putUser(group);
     return 0;
   }
 
-  #process(p: number): plain.PlainProcess {
+  process(p: number): plain.PlainProcess {
     return this.processes[p] as plain.PlainProcess;
   }
 
@@ -296,8 +302,9 @@ export class PlainKernel implements Calls {
     return this.description.functions.find((fn) => fn.bdf === bdf) as plain.PlainFunction;
   }
 
-  #open(p: number, behind: plain.Behind): number {
-    const process = this.#process(p);
+  /** A new file with a descriptor, or -EMFILE. */
+  install(p: number, behind: plain.Behind): number {
+    const process = this.process(p);
     const fd = process.lowestFd();
     if (fd < 0) return -EMFILE;
     const file = new plain.PlainFile(behind, (released) => this.#released(released));
@@ -306,14 +313,18 @@ export class PlainKernel implements Calls {
     return fd;
   }
 
+  /** For packages above: a device was opened first, or closed last. */
+  protected opened(_device: plain.PlainDevice): void {}
+  protected closed(_device: plain.PlainDevice): void {}
+
   /** An ioctl that only files of one kind know. */
-  #ioctl<K extends plain.Behind["kind"]>(
+  protected ioctl<K extends plain.Behind["kind"]>(
     p: number,
     fd: number,
     kind: K,
     run: (behind: Extract<plain.Behind, { kind: K }>) => number,
   ): number {
-    const file = this.#process(p).fds.get(fd);
+    const file = this.process(p).fds.get(fd);
     if (!file) return -EBADF;
     const { behind } = file;
     if (behind.kind === kind) return run(behind as Extract<plain.Behind, { kind: K }>);
@@ -321,41 +332,45 @@ export class PlainKernel implements Calls {
   }
 
   #ready(p: number, fd: number, run: (container: plain.PlainContainer) => number): number {
-    return this.#ioctl(p, fd, "container", ({ container }) => (container.type === 0 ? -EINVAL : run(container)));
+    return this.ioctl(p, fd, "container", ({ container }) => (container.type === 0 ? -EINVAL : run(container)));
   }
 
   #released(file: plain.PlainFile): void {
     const { behind } = file;
     if (behind.kind === "group") {
       behind.group.file = null;
-      this.#putUser(behind.group);
+      this.putUser(behind.group);
     } else if (behind.kind === "device") {
       this.#closed(behind.device);
     } else if (behind.kind === "eventfd") {
       behind.event.waiters = 0;
       for (const { device } of this.description.functions) if (device) this.#irqs.hungUp(device, file);
+    } else if (behind.kind === "foreign") {
+      behind.released();
     }
   }
 
   #closed(device: plain.PlainDevice): void {
     if (--device.open > 0) return;
     this.#irqs.clear(device);
-    this.#putUser(device.group);
+    this.closed(device);
+    this.putUser(device.group);
     device.groupFile?.put();
     device.groupFile = null;
-    if (device.removing) this.#unbound(device.fn);
+    if (device.fn.waiting) this.#unbound(device.fn);
   }
 
   #handedOver(group: number): boolean {
     return this.description.functions.every((fn) => fn.group !== group || !fn.driver || HANDS_OFF.has(fn.driver));
   }
 
-  #viable(group: plain.PlainGroup): boolean {
+  protected viable(group: plain.PlainGroup): boolean {
     const owner = this.owners.get(group.id);
     return (!owner || owner === group) && this.#handedOver(group.id);
   }
 
-  #putUser(group: plain.PlainGroup): void {
+  /** One user of the group's container fewer. */
+  protected putUser(group: plain.PlainGroup): void {
     if (group.container && --group.users === 0) this.#detach(group);
   }
 
@@ -374,7 +389,7 @@ export class PlainKernel implements Calls {
       group = { id: fn.group, devices: [], file: null, container: null, users: 0 };
       this.groups.set(group.id, group);
     }
-    fn.device = { fn, group, open: 0, groupFile: null, removing: false, irqs: plain.noIrqs() };
+    fn.device = { fn, group, open: 0, groupFile: null, irqs: plain.noIrqs() };
     group.devices.push(fn.device);
   }
 
@@ -382,11 +397,22 @@ export class PlainKernel implements Calls {
     const { device } = fn;
     fn.driver = null;
     fn.device = null;
-    if (!device) return;
-    const { group } = device;
+    if (device) this.#leave(device.group, device);
+    const turns = fn.waiting ?? [];
+    fn.waiting = null;
+    for (const turn of turns) turn();
+  }
+
+  #leave(group: plain.PlainGroup, device: plain.PlainDevice): void {
     group.devices.splice(group.devices.indexOf(device), 1);
     if (group.devices.length > 0) return;
     if (group.container) this.#detach(group);
     this.groups.delete(group.id);
   }
+}
+
+/** A writer to sysfs waits for the device's lock; here its call returns at once. */
+function later(waiting: (() => void)[], turn: () => void): number {
+  waiting.push(turn);
+  return 0;
 }

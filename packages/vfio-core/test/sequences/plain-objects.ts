@@ -6,7 +6,9 @@ export type Behind =
   | { readonly kind: "container"; readonly container: PlainContainer }
   | { readonly kind: "group"; readonly group: PlainGroup }
   | { readonly kind: "device"; readonly device: PlainDevice }
-  | { readonly kind: "eventfd"; readonly event: PlainEvent };
+  | { readonly kind: "eventfd"; readonly event: PlainEvent }
+  /** What a package above adds: its own name, and what its last reference leads to. */
+  | { readonly kind: "foreign"; readonly name: string; released(): void };
 
 /** A struct file: counted, and gone at 0. */
 export class PlainFile {
@@ -57,6 +59,8 @@ export interface PlainFunction {
   readonly group: number;
   driver: string | null;
   device: PlainDevice | null;
+  /** While its driver waits to be taken away: what others will do when it is their turn. Null: nobody holds its lock. */
+  waiting: (() => void)[] | null;
 }
 
 /** A VFIO group. One that lost its last device stays behind its open file as a husk. */
@@ -90,8 +94,6 @@ export interface PlainDevice {
   open: number;
   /** The group's file, held while open. */
   groupFile: PlainFile | null;
-  /** Its driver waits to be unbound. */
-  removing: boolean;
   irqs: PlainIrqs;
 }
 

@@ -33,7 +33,9 @@ function describe(kernel: Kernel, real: ModelledKernel): PlainDescription {
   const facts = (bdf: string) => FACTS[bdf] ?? LEGACY;
   return {
     kernel,
-    functions: functions.map((fn) => ({ bdf: fn.name, group: fn.group?.id ?? -1, driver: fn.driver, device: null })),
+    functions: functions.map(({ name: bdf, group, driver }) => {
+      return { bdf, group: group?.id ?? -1, driver, device: null, waiting: null };
+    }),
     irqCounts: (bdf) => facts(bdf).irqs,
     mappablePages: (bdf, bar) => facts(bdf).pages[bar] ?? 0,
     resets: (bdf) => facts(bdf).resets,
