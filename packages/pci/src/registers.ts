@@ -95,6 +95,10 @@ export const PCI_EXP_DEVCAP_FLR = 0x10000000;
 export const PCI_EXP_DEVCTL = 8;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 export const PCI_EXP_LNKCTL = 16;
+export const PCI_EXP_DEVCAP2 = 36;
+export const PCI_EXP_DEVCAP2_ARI = 0x20;
+export const PCI_EXP_DEVCTL2 = 40;
+export const PCI_EXP_DEVCTL2_ARI = 0x20;
 
 // Advanced features and access control services
 export const PCI_AF_CAP = 3;
@@ -110,6 +114,24 @@ export const PCI_ACS_RR = 0x04;
 export const PCI_ACS_CR = 0x08;
 export const PCI_ACS_UF = 0x10;
 export const PCI_ACS_EC = 0x20;
+
+// SR-IOV
+export const PCI_SRIOV_CAP = 0x04;
+export const PCI_SRIOV_CAP_VFM = 0x01;
+export const PCI_SRIOV_CTRL = 0x08;
+export const PCI_SRIOV_CTRL_VFE = 0x01;
+export const PCI_SRIOV_CTRL_MSE = 0x08;
+export const PCI_SRIOV_CTRL_ARI = 0x10;
+export const PCI_SRIOV_INITIAL_VF = 0x0c;
+export const PCI_SRIOV_TOTAL_VF = 0x0e;
+export const PCI_SRIOV_NUM_VF = 0x10;
+export const PCI_SRIOV_FUNC_LINK = 0x12;
+export const PCI_SRIOV_VF_OFFSET = 0x14;
+export const PCI_SRIOV_VF_STRIDE = 0x16;
+export const PCI_SRIOV_VF_DID = 0x1a;
+export const PCI_SRIOV_SUP_PGSIZE = 0x1c;
+export const PCI_SRIOV_SYS_PGSIZE = 0x20;
+export const PCI_SRIOV_BAR = 0x24;
 
 // Class codes (24 bits: base, sub, interface)
 export const PCI_CLASS_STORAGE_EXPRESS = 0x010802;

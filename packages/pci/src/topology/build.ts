@@ -6,6 +6,7 @@ import { makeBdf } from "../bdf.ts";
 import { BridgeDevice } from "../bridge.ts";
 import type { PciDevice } from "../device.ts";
 import { descriptionError, PciError } from "../error.ts";
+import { configureAri, initIov } from "../iov/physical-function.ts";
 import * as regs from "../registers.ts";
 import { resetSubordinates } from "../reset/hardware.ts";
 import { probeResetMethods } from "../reset/methods.ts";
@@ -109,6 +110,8 @@ class Scan {
     const slot = bus.bridge;
     fn.hotplugSlot = slot !== null && this.#hotplug.has(slot);
     fn.resetMethods = probeResetMethods(fn);
+    configureAri(fn);
+    initIov(fn);
     bus.functions.push(fn);
     this.#result.functions.push(fn);
     if (description.driver) this.#result.drivers.set(fn, description.driver);

@@ -4,6 +4,7 @@
 // must lie below 4 GiB, for the window that forwards it has 32 bits (PCI-to-PCI Bridge 1.2, section 3.2.5.8).
 import { type AssignedBar, writeBarAddress } from "../bar.ts";
 import { descriptionError, PciError } from "../error.ts";
+import { programVfBars } from "../iov/physical-function.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../registers.ts";
 import { programWindow } from "./bridge-window.ts";
 import type { Placements } from "./build.ts";
@@ -58,6 +59,9 @@ function collect(bus: PciBus, space: Space, window: AddressWindow, placements: P
       if (spaceOf(fn, bar) !== space || wanted?.address !== undefined) continue;
       requests.push(barRequest(fn, bar, window, wanted));
     }
+    for (const bar of fn.iov?.bars ?? []) {
+      if (spaceOf(fn, bar) === space) requests.push(virtualBarsRequest(fn, bar, window));
+    }
     if (!fn.secondary) continue;
     const below = collect(fn.secondary, space, window, placements);
     if (below.length > 0) requests.push(bridgeRequest(fn, space, below));
@@ -81,6 +85,21 @@ function barRequest(fn: PciFunction, bar: AssignedBar, window: AddressWindow, wa
     align: Math.max(size, alignment),
     place: (address) => assign(fn, bar, address + inPage, window),
   };
+}
+
+/** One BAR of all virtual functions: each has its aperture, aligned as for one. */
+function virtualBarsRequest(fn: PciFunction, bar: AssignedBar, window: AddressWindow): Request {
+  return {
+    size: bar.size * (fn.iov?.totalVfs ?? 0),
+    align: Math.max(bar.size, fn.bus.domain.barAlignment),
+    place: (address) => assignVirtual(fn, bar, address, window),
+  };
+}
+
+function assignVirtual(fn: PciFunction, bar: AssignedBar, busAddress: number, window: AddressWindow): void {
+  bar.busAddress = busAddress;
+  bar.address = busAddress - (window.busBase ?? window.base) + window.base;
+  if (fn.iov && fn.device.sriov) programVfBars(fn, fn.device.sriov, fn.iov);
 }
 
 function bridgeRequest(fn: PciFunction, space: Space, below: Request[]): Request {

@@ -18,12 +18,15 @@ import type { DmaPort } from "../ports.ts";
 import {
   PCI_COMMAND_IO,
   PCI_COMMAND_MEMORY,
+  PCI_DEVICE_ID,
   PCI_HEADER_TYPE,
   PCI_HEADER_TYPE_MFD,
   PCI_ROM_ADDRESS,
   PCI_ROM_ADDRESS_ENABLE,
+  PCI_VENDOR_ID,
 } from "../registers.ts";
 import type { ResetMethod } from "../reset/method-names.ts";
+import type { IovState } from "./iov-state.ts";
 import type { AddressWindows } from "./windows.ts";
 
 export interface PciDomain {
@@ -38,25 +41,29 @@ export interface PciDomain {
 export class PciBus {
   readonly domain: PciDomain;
   readonly number: number;
-  /** The bridge above, null for the root bus of a domain. */
+  /** The bridge above, null for the root bus of a domain and for a bus that only virtual functions are on. */
   readonly bridge: PciFunction | null;
+  /** The bus that a transaction passes next on its way up, null for a root bus. */
+  readonly parent: PciBus | null;
   readonly functions: PciFunction[] = [];
   /** Highest bus number below, this one included. */
   subordinate: number;
 
-  constructor(domain: PciDomain, number: number, bridge: PciFunction | null) {
+  constructor(domain: PciDomain, number: number, bridge: PciFunction | null, parent: PciBus | null = null) {
     this.domain = domain;
     this.number = number;
     this.bridge = bridge;
+    this.parent = parent ?? bridge?.bus ?? null;
     this.subordinate = number;
   }
 
   get isRoot(): boolean {
-    return this.bridge === null;
+    return this.parent === null;
   }
 
-  get parent(): PciBus | null {
-    return this.bridge?.bus ?? null;
+  /** The bridges above, nearest first; buses of virtual functions have none of their own. */
+  *bridges(): Generator<PciFunction> {
+    for (let bus: PciBus | null = this; bus !== null; bus = bus.parent) if (bus.bridge) yield bus.bridge;
   }
 
   /** Every function on this bus and below, a bridge before what it leads to (pci_walk_bus order). */
@@ -116,10 +123,22 @@ export class IommuGroup {
 
 const D3HOT = 3;
 
+/** An expansion ROM in memory instead of in the device (IORESOURCE_ROM_SHADOW). Bytes beyond the contents are ones. */
+export interface ShadowRom {
+  /** Host physical address. */
+  readonly address: number;
+  readonly size: number;
+  readonly contents: Uint8Array;
+}
+
 export class PciFunction {
   readonly bdf: Bdf;
   readonly bus: PciBus;
   readonly device: PciDevice;
+  /** The physical function that this virtual one belongs to, null for all others. */
+  readonly physfn: PciFunction | null;
+  /** SR-IOV as the kernel keeps it for a physical function, null for all others. */
+  iov: IovState<PciFunction> | null = null;
   /** BARs with the addresses that the host's firmware gave them. */
   readonly bars: AssignedBar[];
   readonly #barAt: (AssignedBar | undefined)[] = [];
@@ -133,20 +152,39 @@ export class PciFunction {
   resetMethods: ResetMethod[] = [];
   /** True while somebody holds the kernel's device lock: resets by others fail with EAGAIN. */
   locked = false;
-  /** False: the function does not answer (link down, gone); configuration reads give ones. */
-  responding = true;
+  #responding = true;
+  readonly #vfIndex: number;
   /** Set by slots with a hotplug driver (pciehp): resets of the slot are preferred to bus resets. */
   hotplugSlot = false;
 
-  constructor(bus: PciBus, bdf: Bdf, device: PciDevice) {
+  /** `virtual`: which virtual function of which physical one this is. */
+  constructor(bus: PciBus, bdf: Bdf, device: PciDevice, virtual?: { physfn: PciFunction; index: number }) {
     this.bus = bus;
     this.bdf = bdf;
     this.device = device;
-    this.bars = device.bars.map((bar) => ({ ...bar, address: 0, busAddress: 0 }));
+    this.physfn = virtual?.physfn ?? null;
+    this.#vfIndex = virtual?.index ?? 0;
+    this.bars = virtual
+      ? virtualBars(virtual.physfn, virtual.index)
+      : device.bars.map((bar) => ({ ...bar, address: 0, busAddress: 0 }));
     for (const bar of this.bars) this.#barAt[bar.index] = bar;
     device.dma = new FunctionDma(this);
   }
 
+  /** False: the function does not answer (link down, gone, disabled); configuration reads give ones. */
+  get responding(): boolean {
+    return this.#responding && (this.physfn?.device.sriov?.exists(this.#vfIndex) ?? true);
+  }
+  set responding(answers: boolean) {
+    this.#responding = answers;
+  }
+  /** Ids as the kernel knows them: a virtual function's own registers show none. */
+  get vendorId(): number {
+    return (this.physfn ?? this).config.read(PCI_VENDOR_ID, 2);
+  }
+  get deviceId(): number {
+    return this.physfn?.device.sriov?.vfDevice ?? this.config.read(PCI_DEVICE_ID, 2);
+  }
   /** `0000:01:00.0` */
   get name(): string {
     return formatBdf(this.bdf);
@@ -164,6 +202,7 @@ export class PciFunction {
     return this.device.headerType === 1;
   }
   get multifunction(): boolean {
+    if (this.physfn) return false;
     return (this.config.read(PCI_HEADER_TYPE, 1) & PCI_HEADER_TYPE_MFD) !== 0;
   }
   /** PCI_EXP_TYPE_*, -1 for a conventional function. */
@@ -190,6 +229,8 @@ export class PciFunction {
   /** True when the function answers accesses to this BAR now: decode enabled, in D0..D2, present. */
   decodes(bar: AssignedBar): boolean {
     if (!this.responding || this.powerState === D3HOT) return false;
+    // Memory of virtual functions is enabled for all of them at once, in the physical function.
+    if (this.physfn) return this.physfn.device.sriov?.decodes ?? false;
     const needed = bar.type === "io" ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
     if ((this.device.command & needed) === 0) return false;
     return bar.index !== ROM_BAR || (this.config.read(PCI_ROM_ADDRESS, 1) & PCI_ROM_ADDRESS_ENABLE) !== 0;
@@ -212,6 +253,15 @@ export class PciFunction {
     if (!bar || offset < 0 || offset + width > bar.size || !this.decodes(bar)) return;
     this.device.writeBar(index, offset, width, lo, hi);
   }
+}
+
+/** A virtual function's part of the BARs that the physical one places for all. */
+function virtualBars(physfn: PciFunction, index: number): AssignedBar[] {
+  return (physfn.iov?.bars ?? []).map((bar) => ({
+    ...bar,
+    address: bar.address + index * bar.size,
+    busAddress: bar.busAddress + index * bar.size,
+  }));
 }
 
 /** May this function start a memory transaction now? The helper for plugs that bring their own DMA port. */

@@ -1,14 +1,22 @@
-// The PCI hardware of one host: domains, buses, functions, bridges and IOMMU groups, built once from plain data the way
+// The PCI hardware of one host: domains, buses, functions, bridges and IOMMU groups, built from plain data the way
 // firmware and kernel find it: buses are numbered depth first, BARs assigned, functions added, groups formed in add order.
+// Virtual functions come and go later.
 import { formatBdf, parseBdf } from "../bdf.ts";
 import { PciError } from "../error.ts";
-import { buildAcsGroups } from "../iommu/acs-groups.ts";
+import { buildAcsGroups, joinAcsGroup } from "../iommu/acs-groups.ts";
 import { bindDriver } from "../iommu/binding.ts";
-import { buildPeGroups } from "../iommu/pe-groups.ts";
+import { leaveGroup } from "../iommu/membership.ts";
+import { buildPeGroups, joinPeGroup } from "../iommu/pe-groups.ts";
 import { enumerate } from "./build.ts";
-import type { DeviceFactories, TopologyDescription } from "./description.ts";
+import type { DeviceFactories, Grouping, TopologyDescription } from "./description.ts";
 import { assignAddresses } from "./firmware.ts";
 import type { IommuGroup, PciBus, PciDomain, PciFunction } from "./graph.ts";
+
+/** Somebody who keeps something for each function. */
+export interface TopologyWatcher {
+  added(fn: PciFunction): void;
+  removed(fn: PciFunction): void;
+}
 
 export interface TopologyOptions {
   /** Makers of the device models that the description names. */
@@ -21,18 +29,26 @@ export class PciTopology {
   /** Every function in the order the kernel adds them: a bus completely, then what its bridges lead to. */
   readonly functions: readonly PciFunction[];
   readonly groups: readonly IommuGroup[];
-  readonly #byName: ReadonlyMap<string, PciFunction>;
+  readonly #functions: PciFunction[];
+  readonly #groups: IommuGroup[];
+  readonly #grouping: Grouping;
+  readonly #byName: Map<string, PciFunction>;
+  readonly #watchers: TopologyWatcher[] = [];
 
   private constructor(
     domains: readonly PciDomain[],
     buses: readonly PciBus[],
-    functions: readonly PciFunction[],
-    groups: readonly IommuGroup[],
+    functions: PciFunction[],
+    groups: IommuGroup[],
+    grouping: Grouping,
   ) {
     this.domains = domains;
     this.buses = buses;
     this.functions = functions;
     this.groups = groups;
+    this.#functions = functions;
+    this.#groups = groups;
+    this.#grouping = grouping;
     this.#byName = new Map(functions.map((fn) => [fn.name, fn]));
   }
 
@@ -42,7 +58,31 @@ export class PciTopology {
     for (const domain of domains) assignAddresses(domain, placements);
     const groups = formGroups(description, domains, functions);
     for (const [fn, driver] of drivers) bindDriver(fn, driver);
-    return new PciTopology(domains, buses, functions, groups);
+    return new PciTopology(domains, buses, functions, groups, description.grouping ?? "acs");
+  }
+
+  /** Hear of functions that appear and vanish. Watchers are called in the order in which they asked. */
+  watch(watcher: TopologyWatcher): void {
+    this.#watchers.push(watcher);
+  }
+
+  /** A function appears (pci_device_add): on its bus, in its group, known to watchers. */
+  add(fn: PciFunction): void {
+    fn.bus.functions.push(fn);
+    this.#functions.push(fn);
+    this.#byName.set(fn.name, fn);
+    if (this.#grouping === "acs") joinAcsGroup(fn, this.#groups);
+    else if (this.#grouping !== "none") joinPeGroup(fn, this.#groups, this.#grouping === "pe" ? "bus" : "phb");
+    for (const watcher of this.#watchers) watcher.added(fn);
+  }
+
+  /** It vanishes (pci_destroy_dev); watchers still see its group. */
+  remove(fn: PciFunction): void {
+    for (const watcher of this.#watchers) watcher.removed(fn);
+    leaveGroup(fn, this.#groups);
+    this.#byName.delete(fn.name);
+    this.#functions.splice(this.#functions.indexOf(fn), 1);
+    fn.bus.functions.splice(fn.bus.functions.indexOf(fn), 1);
   }
 
   get bridges(): PciFunction[] {
@@ -86,7 +126,10 @@ export class PciTopology {
 
   /** Close every device model. */
   close(): void {
-    for (const fn of this.functions) fn.device.close();
+    for (const fn of this.functions) {
+      fn.device.close();
+      fn.device.sriov?.close();
+    }
   }
 
   [Symbol.dispose](): void {
