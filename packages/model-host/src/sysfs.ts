@@ -4,10 +4,11 @@
 import { EINVAL } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
 import {
+  type AssignedBar,
+  type IommuGroup,
   PCI_CLASS_REVISION,
   PCI_EXP_TYPE_DOWNSTREAM,
   PCI_SUBSYSTEM_VENDOR_ID,
-  PCI_VENDOR_ID,
   type PciFunction,
   type PciTopology,
   resetFunction,
@@ -22,12 +23,27 @@ export function publishPci(kernel: ModelKernel, topology: PciTopology): void {
   for (const fn of topology.functions) publishFunction(kernel, fn);
   publishSlots(kernel, topology);
   kernel.sysfs.dir(GROUPS);
-  for (const group of topology.groups) {
-    const at = `${GROUPS}/${group.id}`;
-    kernel.sysfs.dir(`${at}/devices`);
-    if (group.name !== null) kernel.sysfs.file(`${at}/name`, { read: () => `${group.name}\n` });
-    for (const fn of group.functions) kernel.sysfs.link(`${at}/devices/${fn.name}`, `${DEVICES}/${fn.name}`);
-  }
+  for (const fn of topology.functions) publishMember(kernel, fn);
+  topology.watch({
+    added(fn) {
+      publishFunction(kernel, fn);
+      publishMember(kernel, fn);
+    },
+    removed(fn) {
+      kernel.sysfs.remove(`${DEVICES}/${fn.name}`);
+      const { group } = fn;
+      if (group) kernel.sysfs.remove(group.functions.length > 1 ? memberOf(group, fn) : `${GROUPS}/${group.id}`);
+    },
+  });
+}
+
+const memberOf = (group: IommuGroup, fn: PciFunction): string => `${GROUPS}/${group.id}/devices/${fn.name}`;
+
+function publishMember({ sysfs }: ModelKernel, fn: PciFunction): void {
+  const { group } = fn;
+  if (!group) return;
+  sysfs.link(memberOf(group, fn), `${DEVICES}/${fn.name}`);
+  if (group.name !== null) sysfs.file(`${GROUPS}/${group.id}/name`, { read: () => `${group.name}\n` });
 }
 
 function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
@@ -36,8 +52,8 @@ function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
   sysfs.dir(at);
   const number = (name: string, value: () => number, digits: number): void =>
     sysfs.file(`${at}/${name}`, { read: () => `0x${value().toString(16).padStart(digits, "0")}\n` });
-  number("vendor", () => fn.readConfig(PCI_VENDOR_ID, 2), 4);
-  number("device", () => fn.readConfig(PCI_VENDOR_ID + 2, 2), 4);
+  number("vendor", () => fn.vendorId, 4);
+  number("device", () => fn.deviceId, 4);
   number("class", () => fn.readConfig(PCI_CLASS_REVISION, 4) >>> 8, 6);
   number("revision", () => fn.readConfig(PCI_CLASS_REVISION, 1), 2);
   if (!fn.isBridge) {
@@ -96,15 +112,24 @@ function writeConfig(fn: PciFunction, from: Uint8Array, offset: number): number 
   return count;
 }
 
-/** The first seven resources: start, end and IORESOURCE_* flags, as hexadecimal columns. */
+/** BARs, ROM and the BARs of all virtual functions: start, end and IORESOURCE_* flags, as hexadecimal columns. */
 function resourceTable(fn: PciFunction): string {
   const hex = (value: number): string => `0x${value.toString(16).padStart(16, "0")}`;
-  const rows = Array.from({ length: 7 }, (_, index) => {
-    const bar = fn.bar(index);
+  const row = (bar: AssignedBar | undefined, count: number): number[] => {
     if (!bar || bar.address === 0) return [0, 0, 0];
     const io = bar.type === "io";
     const flags = (io ? 0x40100 : 0x40200) + (bar.type === "mem64" ? 0x100000 : 0);
-    return [bar.address, bar.address + bar.size - 1, flags];
-  });
+    return [bar.address, bar.address + bar.size * count - 1, flags];
+  };
+  const { iov } = fn;
+  const rows = [
+    ...Array.from({ length: 7 }, (_, index) => row(fn.bar(index), 1)),
+    ...Array.from({ length: 6 }, (_, index) =>
+      row(
+        iov?.bars.find((bar) => bar.index === index),
+        iov?.totalVfs ?? 0,
+      ),
+    ),
+  ];
   return `${rows.map((row) => row.map(hex).join(" ")).join("\n")}\n`;
 }

@@ -125,7 +125,7 @@ describe("model-host: ready-made hosts", () => {
     expect(process.readlink(`${at}/driver`)).toBe("/sys/bus/pci/drivers/vfio-pci");
     expect(process.readlink(`${at}/iommu_group`)).toBe("/sys/kernel/iommu_groups/1");
     expect(process.readdir("/sys/kernel/iommu_groups/3/devices")).toEqual(["0003:02:01.0", "0003:02:02.0"]);
-    expect(text(`${at}/resource`).split("\n").length).toBe(8);
+    expect(text(`${at}/resource`).split("\n").length).toBe(14);
     expect(process.writeFile(`${at}/vendor`, "1")).toBe(-EACCES);
   });
 });
