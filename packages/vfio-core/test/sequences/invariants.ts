@@ -65,6 +65,11 @@ export class Invariants {
     for (const at of memory) if (at >= 0) agree("memory", host.kernel.physical.resolve(at, PAGES * PAGE), null);
   }
 
+  /** The model's file of a reference's file that has, or had, a descriptor. */
+  protected sameAs(file: PlainFile): OpenFile | undefined {
+    return this.#same.get(file);
+  }
+
   #descriptors(): void {
     for (const [p, { alive, fds }] of this.#plain.processes.entries()) {
       if (!alive) continue;

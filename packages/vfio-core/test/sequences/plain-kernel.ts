@@ -1,9 +1,10 @@
 // The reference kernel: descriptors, groups, containers, devices and drivers by their rules alone, with references
 // counted the obvious way. Refusals come in the kernel's order (drivers/vfio/group.c, container.c, vfio_main.c).
-import { EAGAIN, EBADF, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "@minivmm/host";
+import { EAGAIN, EBADF, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, EPERM } from "@minivmm/host";
 import type { Calls, IrqCall, Kernel, MapCall, MmapCall, UnmapCall } from "./calls.ts";
 import { type IrqCounts, PlainInterrupts, signal } from "./plain-irqs.ts";
 import * as plain from "./plain-objects.ts";
+import { PlainProcesses } from "./plain-processes.ts";
 import { PlainType1 } from "./plain-type1.ts";
 
 const EBADFD = 77;
@@ -26,11 +27,8 @@ export interface PlainDescription {
   resets(bdf: string): boolean;
 }
 
-export class PlainKernel implements Calls {
+export class PlainKernel extends PlainProcesses implements Calls {
   readonly description: PlainDescription;
-  readonly processes: plain.PlainProcess[] = [new plain.PlainProcess()];
-  /** All files there ever were. */
-  readonly files: plain.PlainFile[] = [];
   /** VFIO groups with a device, by IOMMU group. */
   readonly groups = new Map<number, plain.PlainGroup>();
   /** Whose the DMA of an IOMMU group is. */
@@ -40,6 +38,7 @@ export class PlainKernel implements Calls {
   readonly #irqs: PlainInterrupts;
 
   constructor(description: PlainDescription) {
+    super();
     this.description = description;
     this.#irqs = new PlainInterrupts(description.kernel, description.irqCounts);
     for (const fn of description.functions) if (fn.driver === "vfio-pci") this.#register(fn);
@@ -65,45 +64,6 @@ export class PlainKernel implements Calls {
 
   eventfd(p: number): number {
     return this.install(p, { kind: "eventfd", event: { count: 0, waiters: 0 } });
-  }
-
-  dup(p: number, fd: number): number {
-    const process = this.process(p);
-    const file = process.fds.get(fd);
-    if (!file) return -EBADF;
-    const copy = process.lowestFd();
-    if (copy < 0) return -EMFILE;
-    file.refs++;
-    process.fds.set(copy, file);
-    return copy;
-  }
-
-  close(p: number, fd: number): number {
-    const { fds } = this.process(p);
-    const file = fds.get(fd);
-    if (!file) return -EBADF;
-    fds.delete(fd);
-    file.put();
-    return 0;
-  }
-
-  fork(p: number): number {
-    const parent = this.process(p);
-    const child = new plain.PlainProcess();
-    for (const [fd, file] of parent.fds) child.fds.set(fd, file);
-    child.areas = parent.areas.map((area) => ({ ...area }));
-    child.mmaps = parent.mmaps;
-    for (const file of [...child.fds.values(), ...child.areas.map((area) => area.file)]) file.refs++;
-    this.processes.push(child);
-    return this.processes.length - 1;
-  }
-
-  exit(p: number): number {
-    const process = this.process(p);
-    process.alive = false;
-    for (const { file } of process.areas.splice(0)) file.put();
-    for (const fd of [...process.fds.keys()].sort((a, b) => a - b)) this.close(p, fd);
-    return 0;
   }
 
   checkExtension(p: number, fd: number, extension: number): number {
@@ -294,48 +254,19 @@ export class PlainKernel implements Calls {
     return 0;
   }
 
-  process(p: number): plain.PlainProcess {
-    return this.processes[p] as plain.PlainProcess;
-  }
-
   #function(bdf: string): plain.PlainFunction {
     return this.description.functions.find((fn) => fn.bdf === bdf) as plain.PlainFunction;
-  }
-
-  /** A new file with a descriptor, or -EMFILE. */
-  install(p: number, behind: plain.Behind): number {
-    const process = this.process(p);
-    const fd = process.lowestFd();
-    if (fd < 0) return -EMFILE;
-    const file = new plain.PlainFile(behind, (released) => this.#released(released));
-    this.files.push(file);
-    process.fds.set(fd, file);
-    return fd;
   }
 
   /** For packages above: a device was opened first, or closed last. */
   protected opened(_device: plain.PlainDevice): void {}
   protected closed(_device: plain.PlainDevice): void {}
 
-  /** An ioctl that only files of one kind know. */
-  protected ioctl<K extends plain.Behind["kind"]>(
-    p: number,
-    fd: number,
-    kind: K,
-    run: (behind: Extract<plain.Behind, { kind: K }>) => number,
-  ): number {
-    const file = this.process(p).fds.get(fd);
-    if (!file) return -EBADF;
-    const { behind } = file;
-    if (behind.kind === kind) return run(behind as Extract<plain.Behind, { kind: K }>);
-    return behind.kind === "container" && behind.container.type === 0 ? -EINVAL : -ENOTTY;
-  }
-
   #ready(p: number, fd: number, run: (container: plain.PlainContainer) => number): number {
     return this.ioctl(p, fd, "container", ({ container }) => (container.type === 0 ? -EINVAL : run(container)));
   }
 
-  #released(file: plain.PlainFile): void {
+  protected released(file: plain.PlainFile): void {
     const { behind } = file;
     if (behind.kind === "group") {
       behind.group.file = null;

@@ -2,12 +2,13 @@
 // fast-check prints seed and path of a failure; `{ seed, path }` as options repeats it.
 import fc from "fast-check";
 import { BRIDGED, EDU, NVME, PASSIVE } from "../fixture.ts";
-import type { Kernel } from "./calls.ts";
+import type { Calls, Kernel } from "./calls.ts";
 import { commandsFor } from "./commands.ts";
 import { Invariants } from "./invariants.ts";
 import { ModelledKernel } from "./modelled.ts";
 import type { IrqCounts } from "./plain-irqs.ts";
 import { type PlainDescription, PlainKernel } from "./plain-kernel.ts";
+import type { Command } from "./step.ts";
 
 /** What the functions of the test host are, from their descriptions. */
 interface Facts {
@@ -27,7 +28,8 @@ const FACTS: Readonly<Record<string, Facts>> = {
   [BRIDGED]: { irqs: [1, 1, 0, 0, 1], pages: { 0: 256 }, resets: false },
 };
 
-function describe(kernel: Kernel, real: ModelledKernel): PlainDescription {
+/** What the reference must know of the test host. */
+export function describeHost(kernel: Kernel, real: ModelledKernel): PlainDescription {
   const { topology } = real.host;
   const functions = topology.functions.filter((fn) => !fn.isBridge && fn.group);
   const facts = (bdf: string) => FACTS[bdf] ?? LEGACY;
@@ -49,16 +51,32 @@ export interface SequenceOptions {
   readonly path?: string;
 }
 
-/** Throws with the shortest sequence found on which they differ. */
-export function assertSequences(kernel: Kernel, { maxCommands, ...options }: SequenceOptions): void {
-  const sequences = fc.commands(commandsFor(kernel), { maxCommands, size: "max" });
-  const property = fc.property(sequences, (commands) => {
-    const real = new ModelledKernel(kernel);
-    const model = new PlainKernel(describe(kernel, real));
-    const invariants = new Invariants(model, real);
+export interface Sides<C extends Calls> {
+  readonly model: PlainKernel & C;
+  readonly kernel: C;
+  readonly invariants: { check(): void; end(): void };
+}
+
+/** Runs sequences of `commands` on fresh sides. Throws with the shortest one found on which the sides differ. */
+export function assertCommands<C extends Calls>(
+  commands: readonly fc.Arbitrary<Command<C>>[],
+  { maxCommands, ...options }: SequenceOptions,
+  start: () => Sides<C>,
+): void {
+  const property = fc.property(fc.commands([...commands], { maxCommands, size: "max" }), (sequence) => {
+    const { model, kernel, invariants } = start();
     invariants.check();
-    fc.modelRun(() => ({ model, real: { kernel: real, invariants } }), commands);
+    fc.modelRun(() => ({ model, real: { kernel, invariants } }), sequence);
     invariants.end();
   });
   fc.assert(property, options);
+}
+
+/** Sequences of everything that VFIO answers. */
+export function assertSequences(kernel: Kernel, options: SequenceOptions): void {
+  assertCommands(commandsFor(kernel), options, () => {
+    const real = new ModelledKernel(kernel);
+    const model = new PlainKernel(describeHost(kernel, real));
+    return { model, kernel: real, invariants: new Invariants(model, real) };
+  });
 }
