@@ -47,6 +47,10 @@ export interface VmConfig {
    * repeat exactly; an idle guest skips ahead to its next timer.
    */
   readonly clock?: "wall" | "instructions";
+  /** Who executes the guest: "soft" (default), a CPU in this program; "kvm", the host kernel's KVM. */
+  readonly accel?: "soft" | "kvm";
+  /** With KVM: let the kernel answer TCE hypercalls of passed-through devices where it can. Default true. */
+  readonly vfioAccel?: boolean;
   /** Size of the default DMA window, a power of two from 1 MiB to 2 GiB. Default 1 GiB. */
   readonly dmaWindowBytes?: number;
   /** Offer dynamic DMA windows. Default true. */
@@ -62,6 +66,8 @@ export interface ResolvedConfig {
   readonly devices: readonly DeviceConfig[];
   readonly console: ConsoleBackend;
   readonly clock: "wall" | "instructions";
+  readonly accel: "soft" | "kvm";
+  readonly vfioAccel: boolean;
   readonly dmaWindowBytes: number;
   readonly ddw: boolean;
 }
@@ -80,7 +86,7 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
   if (config.machine !== "pseries") {
     throw usage(`unknown machine "${String(config.machine)}"`, 'the machine is "pseries"');
   }
-  const { memoryBytes, append = "", dmaWindowBytes = DEFAULT_DMA_WINDOW, clock = "wall" } = config;
+  const { memoryBytes, append = "", dmaWindowBytes = DEFAULT_DMA_WINDOW, clock = "wall", accel = "soft" } = config;
   if (!Number.isSafeInteger(memoryBytes) || memoryBytes < MIB || memoryBytes % MIB !== 0) {
     throw new VmmError(`guest memory of ${memoryBytes} bytes is not a whole number of MiB`, {
       code: "USAGE_MEMORY_ALIGNMENT",
@@ -98,6 +104,12 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
   if (clock !== "wall" && clock !== "instructions") {
     throw usage(`unknown clock "${String(clock)}"`, 'the clock is "wall" or "instructions"');
   }
+  if (accel !== "soft" && accel !== "kvm") {
+    throw usage(`unknown accelerator "${String(accel)}"`, 'the accelerator is "soft" or "kvm"');
+  }
+  if (accel === "kvm" && clock === "instructions") {
+    throw usage("time cannot be counted in instructions under KVM", "leave out -enable-kvm or clock=instructions");
+  }
   return {
     memoryBytes,
     ...readKernel(config),
@@ -106,6 +118,8 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
     devices: checkDevices(config.devices ?? []),
     console: config.console,
     clock,
+    accel,
+    vfioAccel: config.vfioAccel ?? true,
     dmaWindowBytes,
     ddw: config.ddw ?? true,
   };

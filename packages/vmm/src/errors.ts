@@ -5,6 +5,7 @@ import { MinivmmError } from "@minivmm/host";
 
 export type VmmErrorCode =
   | "USAGE_CONFIG"
+  | "USAGE_ACCEL"
   | "USAGE_MEMORY_TOO_SMALL"
   | "USAGE_MEMORY_TOO_LARGE"
   | "USAGE_MEMORY_ALIGNMENT"
@@ -22,6 +23,7 @@ export type VmmErrorCode =
   | "CPIO_MALFORMED"
   | "CPIO_TRUNCATED"
   | "VM_STATE"
+  | "KVM_SETUP"
   | "DMA_WINDOW"
   | "PASSTHROUGH";
 

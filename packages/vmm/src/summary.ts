@@ -10,6 +10,9 @@ export interface TimelineMark {
 
 /** TCE hypercalls by the stage that answered them. */
 export interface TceCallSummary {
+  /** Under KVM: inside the CPU's dispatch, and in the kernel. */
+  readonly realMode?: Readonly<Record<string, number>>;
+  readonly virtualMode?: Readonly<Record<string, number>>;
   readonly userSpace: Readonly<Record<string, number>>;
 }
 
@@ -38,6 +41,7 @@ export interface DeviceSummary {
 
 export interface VmSummary {
   readonly machine: string;
+  readonly accelerator: "soft" | "kvm";
   readonly timeline: readonly TimelineMark[];
   readonly runMs: number;
   /** Time in which the guest had nothing to do. */
@@ -45,7 +49,10 @@ export interface VmSummary {
   readonly instructions: number;
   /** Million instructions per second of busy time. */
   readonly mips: number;
+  /** Answered by this program. */
   readonly hypercalls: Readonly<Record<string, number>>;
+  /** Answered before they reached this program; only under KVM. */
+  readonly kernelHypercalls?: Readonly<Record<string, number>>;
   readonly rtasCalls: Readonly<Record<string, number>>;
   readonly tce: TceCallSummary;
   /** One a container that devices are passed through with. */

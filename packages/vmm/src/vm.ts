@@ -1,18 +1,17 @@
 // createVm: from a configuration to a machine with a loaded kernel, ready to run. One Vm runs once: a reset of the
 // guest ends the run, and the caller makes a new Vm.
-import { GuestMemory, type Host } from "@minivmm/host";
-import { Cpu, Ppc64Error } from "@minivmm/ppc64";
-import { type GuestClock, instructionClock, wallClock } from "./accel/guest-clock.ts";
-import { SoftAccel } from "./accel/soft.ts";
+import type { GuestMemory, Host } from "@minivmm/host";
+import type { Accelerator } from "./accel/accelerator.ts";
+import { kvmAccelerator } from "./accel/kvm.ts";
+import { softwareAccelerator } from "./accel/software.ts";
 import { loadElf, parseElf, placeBootImages } from "./boot/index.ts";
 import { type ResolvedConfig, resolveConfig, type VfioPciConfig, type VmConfig } from "./config.ts";
 import { ConsolePort } from "./console.ts";
-import { hex, VmmError } from "./errors.ts";
+import { VmmError } from "./errors.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
 import type { TceListener } from "./machines/pseries/iommu.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
-import { rtasEntry } from "./machines/pseries/memory-map.ts";
 import { TceDma } from "./machines/pseries/tce-dma.ts";
 import { EmulatedEndpoint } from "./pci/emulated.ts";
 import type { PciEndpoint } from "./pci/endpoint.ts";
@@ -39,11 +38,6 @@ export interface Vm extends Disposable {
   close(): void;
 }
 
-/** POWER9 DD2.2, as the architecture level that the device tree names. */
-const PVR_POWER9 = 0x004e1202;
-const MSR_SF_LE = 0x8000000000000001n;
-const R3 = 3;
-const R5 = 5;
 const TCE_CALLS = ["H_PUT_TCE", "H_PUT_TCE_INDIRECT", "H_STUFF_TCE", "H_GET_TCE"];
 
 /**
@@ -54,9 +48,9 @@ const TCE_CALLS = ["H_PUT_TCE", "H_PUT_TCE_INDIRECT", "H_STUFF_TCE", "H_GET_TCE"
 export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
   const resolved = resolveConfig(config);
   const image = parseElf(resolved.kernel, resolved.kernelName);
-  const entry = rtasEntry(resolved.memoryBytes);
-  const cpu = createCpu(resolved.memoryBytes, entry);
-  const vm = new PseriesVm(host, cpu, resolved);
+  const { accel, memoryBytes, clock } = resolved;
+  const accelerator = accel === "kvm" ? kvmAccelerator(host, memoryBytes) : softwareAccelerator(memoryBytes, clock);
+  const vm = new PseriesVm(host, accelerator, resolved);
   try {
     vm.plugDevices();
     vm.load(image);
@@ -67,66 +61,33 @@ export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
   return vm;
 }
 
-/** The engine keeps RAM, its own state and decoded code in 4 GiB together. */
-function createCpu(ramBytes: number, trapAddress: number): Cpu {
-  try {
-    return Cpu.create({ ramBytes, pvr: PVR_POWER9, trapAddress });
-  } catch (cause) {
-    if (!(cause instanceof Ppc64Error) && !(cause instanceof RangeError)) throw cause;
-    throw new VmmError(`the software CPU cannot be made with ${hex(ramBytes)} bytes of memory: ${cause.message}`, {
-      code: "USAGE_MEMORY_TOO_LARGE",
-      details: { ramBytes },
-      hint: "give the guest less memory; up to 3.5 GiB work where the host has them",
-      cause,
-    });
-  }
-}
-
 class PseriesVm implements Vm {
   private readonly config: ResolvedConfig;
   private readonly host: Host;
-  private readonly cpu: Cpu;
   private readonly ram: GuestMemory;
   private readonly console: ConsolePort;
   private readonly timeline: Timeline;
   private readonly machine: PseriesMachine;
-  private readonly clock: GuestClock;
-  private readonly accel: SoftAccel;
+  private readonly accel: Accelerator;
   private readonly sessions = new Map<string, VfioSession>();
   private state: "ready" | "running" | "ended" | "closed" = "ready";
   private runMs = 0;
 
-  constructor(host: Host, cpu: Cpu, config: ResolvedConfig) {
+  constructor(host: Host, accel: Accelerator, config: ResolvedConfig) {
     this.config = config;
     this.host = host;
-    this.cpu = cpu;
-    this.ram = new GuestMemory(cpu.memory.buffer, cpu.ramOffset, cpu.ramBytes);
+    this.accel = accel;
+    this.ram = accel.ram;
     this.console = new ConsolePort(config.console);
-    this.timeline = new Timeline(() => cpu.retired);
-    this.clock = config.clock === "wall" ? wallClock(cpu) : instructionClock(cpu);
+    this.timeline = new Timeline(() => accel.instructions);
     this.machine = new PseriesMachine({
       ram: this.ram,
-      cpu: {
-        setAil: (on) => cpu.setAil(on),
-        setProcessTable: (base, sizeLog2) => cpu.setProcessTable(base, sizeLog2),
-        flushTlb: () => cpu.flushTlb(),
-        cede: () => this.accel.cede(),
-        setExternalInterrupt: (level) => {
-          cpu.setExternalInterrupt(level);
-          if (level) this.accel.wake();
-        },
-      },
+      cpu: accel.cpu,
       console: this.console,
       timeline: this.timeline,
-      timeOfDay: () => this.clock.timeOfDay(),
+      timeOfDay: () => accel.timeOfDay(),
       dmaWindowBytes: config.dmaWindowBytes,
       ddw: config.ddw,
-    });
-    this.accel = new SoftAccel({
-      cpu,
-      machine: this.machine,
-      clock: this.clock,
-      onPause: () => this.console.flush(),
     });
     this.timeline.mark("machine created");
   }
@@ -141,7 +102,7 @@ class PseriesVm implements Vm {
 
   load(image: ReturnType<typeof parseElf>): void {
     const { append, initrd, kernelName, dmaWindowBytes, ddw } = this.config;
-    const { machine, ram, cpu } = this;
+    const { machine, ram } = this;
     const request = (start: number): DeviceTreeRequest => ({
       ramBytes: ram.size,
       append,
@@ -163,11 +124,7 @@ class PseriesVm implements Vm {
     loadElf(image, ram.u8, kernelName);
     if (initrd !== undefined) ram.writeBytes(layout.initrdStart, initrd);
     ram.writeBytes(layout.fdtStart, pseriesFdt(request(layout.initrdStart)));
-    cpu.setGpr(R3, 0, layout.fdtStart);
-    // Zero: there is no Open Firmware client interface.
-    cpu.setGpr(R5, 0, 0);
-    cpu.msr = MSR_SF_LE;
-    cpu.pc = BigInt(image.entry);
+    this.accel.enter(image.entry, layout.fdtStart);
     this.timeline.mark("kernel loaded");
   }
 
@@ -182,7 +139,7 @@ class PseriesVm implements Vm {
     this.state = "running";
     this.timeline.mark("guest entered");
     const started = performance.now();
-    const end = await this.accel.run();
+    const end = await this.accel.run(this.machine, () => this.console.flush());
     this.runMs = performance.now() - started;
     this.state = "ended";
     this.timeline.mark("run ended");
@@ -201,19 +158,21 @@ class PseriesVm implements Vm {
   }
 
   summary(): VmSummary {
-    const { cpu, machine, accel, console } = this;
+    const { machine, accel, console } = this;
     const hypercalls = machine.hcalls.counts();
+    const { instructions } = accel;
     const busySeconds = Math.max(this.runMs - accel.idleMs, 0) / 1000;
     return {
       machine: "pseries",
+      accelerator: accel.name,
       timeline: [...this.timeline.marks],
       runMs: this.runMs,
       idleMs: accel.idleMs,
-      instructions: cpu.retired,
-      mips: busySeconds > 0 ? cpu.retired / busySeconds / 1e6 : 0,
+      instructions,
+      mips: busySeconds > 0 ? instructions / busySeconds / 1e6 : 0,
       hypercalls,
+      ...this.kernelStages(),
       rtasCalls: machine.rtas.counts(),
-      tce: { userSpace: Object.fromEntries(TCE_CALLS.map((name) => [name, hypercalls[name] ?? 0])) },
       dma: [...this.sessions.values()].map(({ counters }) => ({ ...counters, messages: [...counters.messages] })),
       devices: machine.phb.slots.map(({ slot, endpoint }) => ({
         name: endpoint.name,
@@ -227,7 +186,26 @@ class PseriesVm implements Vm {
         inputBytes: console.inputBytes,
         inputDropped: console.inputDropped,
       },
-      cpu: { ...cpu.counters },
+      cpu: accel.counters(),
+    };
+  }
+
+  /** Hypercalls by the stage that answered them. */
+  private kernelStages(): Pick<VmSummary, "kernelHypercalls" | "tce"> {
+    const { hcalls } = this.machine;
+    const counts = hcalls.counts();
+    const userSpace = Object.fromEntries(TCE_CALLS.map((name) => [name, counts[name] ?? 0]));
+    const kernel = this.accel.kernelHypercalls?.();
+    if (kernel === undefined) return { tce: { userSpace } };
+    const named = (stage: ReadonlyMap<number, number>): Record<string, number> =>
+      Object.fromEntries([...stage].map(([token, count]) => [hcalls.nameOf(token), count]));
+    const [real, virtual] = [named(kernel.realMode), named(kernel.virtualMode)];
+    const all = [...new Set([...Object.keys(real), ...Object.keys(virtual)])];
+    const tce = (stage: Record<string, number>): Record<string, number> =>
+      Object.fromEntries(TCE_CALLS.map((name) => [name, stage[name] ?? 0]));
+    return {
+      kernelHypercalls: Object.fromEntries(all.map((name) => [name, (real[name] ?? 0) + (virtual[name] ?? 0)])),
+      tce: { realMode: tce(real), virtualMode: tce(virtual), userSpace },
     };
   }
 
@@ -237,6 +215,7 @@ class PseriesVm implements Vm {
     this.console.flush();
     this.machine.close();
     for (const session of this.sessions.values()) session.close();
+    this.accel.close();
     this.state = "closed";
   }
 

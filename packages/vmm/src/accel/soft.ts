@@ -3,7 +3,7 @@
 // Invariants: hypercalls and MMIO are answered without leaving the loop; an idle guest costs no host CPU time on the
 // wall clock; after stop() at most one slice is executed.
 import { type Cpu, ExitReason } from "@minivmm/ppc64";
-import type { PseriesMachine } from "../machines/pseries/machine.ts";
+import { type AccelMachine, eventLoopTurn, type RunEnd } from "./accelerator.ts";
 import type { GuestClock } from "./guest-clock.ts";
 
 /** What the run loop needs of the CPU engine. */
@@ -24,20 +24,13 @@ export type SoftCpu = Pick<
   | "interruptDeliverable"
 >;
 
-/** What it needs of the machine. */
-export type SoftMachine = Pick<PseriesMachine, "hcalls" | "rtas" | "stopRequest" | "mmioRead" | "mmioWrite">;
-
 export interface SoftAccelOptions {
   readonly cpu: SoftCpu;
-  readonly machine: SoftMachine;
+  readonly machine: AccelMachine;
   readonly clock: GuestClock;
   /** Called whenever the guest pauses (end of a slice, idle), for output that was gathered. */
   readonly onPause: () => void;
 }
-
-export type RunEnd =
-  | { readonly reason: "power-off" | "reset" | "stopped" }
-  | { readonly reason: "halt"; readonly message: string };
 
 /** Instructions between looks at the event loop: a few milliseconds. */
 const SLICE = 1_000_000;
@@ -51,7 +44,7 @@ export class SoftAccel {
   idleMs = 0;
   readonly exits = { hypercall: 0, mmio: 0, rtas: 0, slice: 0, idle: 0 };
   private readonly cpu: SoftCpu;
-  private readonly machine: SoftMachine;
+  private readonly machine: AccelMachine;
   private readonly clock: GuestClock;
   private readonly onPause: () => void;
   private readonly halves = new Uint32Array(2);
@@ -98,7 +91,7 @@ export class SoftAccel {
   }
 
   /** Executes up to a slice. Returns a message when the CPU halted. */
-  private slice(cpu: SoftCpu, machine: SoftMachine): string | undefined {
+  private slice(cpu: SoftCpu, machine: AccelMachine): string | undefined {
     const end = cpu.retired + SLICE;
     for (;;) {
       const budget = end - cpu.retired;
@@ -131,7 +124,7 @@ export class SoftAccel {
     return undefined;
   }
 
-  private mmio(cpu: SoftCpu, machine: SoftMachine): void {
+  private mmio(cpu: SoftCpu, machine: AccelMachine): void {
     const { exit } = cpu;
     const size = exit.size as 1 | 2 | 4 | 8;
     if (exit.write) {
@@ -143,7 +136,7 @@ export class SoftAccel {
     }
   }
 
-  private rtasCall(cpu: SoftCpu, machine: SoftMachine): void {
+  private rtasCall(cpu: SoftCpu, machine: AccelMachine): void {
     const frame = cpu.gprHi(R3) < 0x20_0000 ? cpu.gprHi(R3) * 0x1_0000_0000 + cpu.gprLo(R3) : -1;
     const status = machine.rtas.dispatch(frame);
     cpu.setGpr(R3, status < 0 ? 0xffffffff : 0, status >>> 0);
@@ -184,10 +177,4 @@ export class SoftAccel {
     this.onPause();
     return end;
   }
-}
-
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

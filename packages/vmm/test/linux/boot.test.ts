@@ -102,6 +102,19 @@ describe("vmm: Linux on pseries", () => {
     expectPass(await boot({ clock: "wall" }));
   });
 
+  it("does so under the modelled host's KVM, which answers what it can itself", async () => {
+    const done = await boot({ accel: "kvm", clock: "wall" });
+    expectPass(done);
+    expect(done.summary.accelerator).toBe("kvm");
+    expect(done.summary.kernelHypercalls?.H_CEDE).toBeGreaterThan(0);
+    expect(done.summary.hypercalls.H_CEDE).toBeUndefined();
+    expect(done.summary.hypercalls.H_PUT_TERM_CHAR).toBeGreaterThan(100);
+    const withoutTables = await boot({ accel: "kvm", clock: "wall", ddw: false });
+    expectPass(withoutTables);
+    expect(withoutTables.summary.tce.virtualMode?.H_PUT_TCE).toBe(0);
+    expect(withoutTables.summary.dma[0]!.mapCalls).toBeGreaterThan(500);
+  });
+
   it("executes the same instructions each time when time is counted in them", async () => {
     const counts = [];
     for (let i = 0; i < 2; i++) counts.push((await boot()).summary.instructions);

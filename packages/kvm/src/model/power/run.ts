@@ -27,7 +27,7 @@ export class VcpuRun {
   #pending: Pending = "nothing";
   #loadAt = 0n;
   #asleep = false;
-  #signalAt = 0;
+  #signalAt = SLICE;
   #timer: { cancel(): void } | null = null;
 
   constructor(vcpu: PowerVcpuFrame) {

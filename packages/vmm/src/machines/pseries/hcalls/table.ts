@@ -28,6 +28,11 @@ export class HcallTable {
     return this.entries.has(token);
   }
 
+  /** PAPR's name of a call; its number for one that is not registered. */
+  nameOf(token: number): string {
+    return this.entries.get(token)?.name ?? `0x${token.toString(16)}`;
+  }
+
   /** Runs the call that r3 names and puts its code there. Returns the code. */
   dispatch(registers: Registers): number {
     // A token above 32 bits is not one that exists.

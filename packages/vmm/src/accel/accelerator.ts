@@ -1,0 +1,47 @@
+// What a VM asks of whatever executes its guest: guest RAM, a CPU for the machine to talk to, and running. The machine
+// (devices, hypercalls, RTAS) is the same behind every accelerator.
+import type { GuestMemory } from "@minivmm/host";
+import type { PseriesCpu, PseriesMachine } from "../machines/pseries/machine.ts";
+
+export type RunEnd =
+  | { readonly reason: "power-off" | "reset" | "stopped" }
+  | { readonly reason: "halt"; readonly message: string };
+
+/** What running needs of the machine. */
+export type AccelMachine = Pick<PseriesMachine, "hcalls" | "rtas" | "stopRequest" | "mmioRead" | "mmioWrite">;
+
+/** Hypercalls that never reached user space, by number and by the stage that answered them. */
+export interface KernelHypercalls {
+  readonly realMode: ReadonlyMap<number, number>;
+  readonly virtualMode: ReadonlyMap<number, number>;
+}
+
+export interface Accelerator {
+  readonly name: "soft" | "kvm";
+  readonly ram: GuestMemory;
+  readonly cpu: PseriesCpu;
+  /** Times that the guest was left for, by reason. */
+  readonly exits: Readonly<Record<string, number>>;
+  readonly idleMs: number;
+  /** Instructions that the guest has completed. */
+  readonly instructions: number;
+  /** Counters of whatever executes the guest. */
+  counters(): Readonly<Record<string, unknown>>;
+  /** Absent where there is no kernel between the guest and this program. */
+  kernelHypercalls?(): KernelHypercalls;
+  /** Milliseconds since 1970 for the guest. */
+  timeOfDay(): number;
+  /** Where the guest begins, and its first argument (r3); r5 is 0: no Open Firmware. */
+  enter(entry: number, argument: number): void;
+  /** Runs until the guest ends, the CPU cannot go on, or stop(). `onPause` is called between slices and when idle. */
+  run(machine: AccelMachine, onPause: () => void): Promise<RunEnd>;
+  stop(): void;
+  close(): void;
+}
+
+/** Lets the event loop do what is ready. */
+export function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
