@@ -146,6 +146,7 @@ export class BarRegions {
   #decodes(memory: boolean): boolean {
     const { fn } = this.#device;
     if (!fn.responding || fn.group?.peFrozen) return false;
+    if (fn.physfn) return fn.physfn.device.sriov?.decodes ?? false;
     const command = fn.config.bytes[PCI_COMMAND] as number;
     return (command & (memory ? PCI_COMMAND_MEMORY : PCI_COMMAND_IO)) !== 0;
   }
