@@ -59,7 +59,8 @@ export function refused(host: Host, what: string, result: number, details: Recor
   });
 }
 
-function tooLittleMemlock(host: Host, what: string, details: Record<string, unknown>): SpaprError {
+/** RLIMIT_MEMLOCK is too low for `details.size` bytes. */
+export function tooLittleMemlock(host: Host, what: string, details: Record<string, unknown>): SpaprError {
   const { soft } = host.getrlimit("memlock");
   const wanted = typeof details.size === "number" ? ` for ${mebibytes(details.size)}` : "";
   return new SpaprError(`${what}: the limit on locked memory, ${mebibytes(soft)}, is too low${wanted} (ENOMEM)`, {

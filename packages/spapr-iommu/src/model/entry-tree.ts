@@ -1,7 +1,8 @@
 // The tree in which a TCE table keeps its entries: directories of pointers over leaves, made when first written
 // (arena/layout.ts, HARDWARE.DEPTH and ROOT). Looking up an entry of the leaf that was used last takes no walk.
 // Invariants: an entry outside the table has no leaf; after `free` none has.
-import { DIRECTORY_SHIFT, HARDWARE, LEAF_ENTRIES, LEAF_WORDS, type TceArena } from "./arena/index.ts";
+import { DIRECTORY_SHIFT, HARDWARE, LEAF_ENTRIES, LEAF_SHIFT, LEAF_WORDS, type TceArena } from "./arena/index.ts";
+import { shiftRight } from "./bus-address.ts";
 
 const DIRECTORY = 1 << DIRECTORY_SHIFT;
 
@@ -33,13 +34,13 @@ export class EntryTree {
 
   /** Pointer to the leaf of an entry, or 0. */
   find(entry: number): number {
-    const index = Math.floor(entry / LEAF_ENTRIES);
+    const index = shiftRight(entry, LEAF_SHIFT);
     return index === this.#leafIndex ? this.#leaf : this.#walk(index, false);
   }
 
   /** As `find`, but makes the leaf; 0 when there is no room for it. */
   make(entry: number): number {
-    return this.#walk(Math.floor(entry / LEAF_ENTRIES), true);
+    return this.#walk(shiftRight(entry, LEAF_SHIFT), true);
   }
 
   /** First entry at or behind `entry` whose leaf exists; the number of entries when there is none. */

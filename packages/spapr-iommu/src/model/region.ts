@@ -51,7 +51,7 @@ export class MemoryRegion {
   physical(address: number, shift: number): number {
     if (shift > this.pageShift || !(address >= this.start && address < this.end)) return -1;
     const inside = address - this.start;
-    const low = inside % this.#pageSize;
+    const low = inside & (this.#pageSize - 1);
     const at = this.#pages + ((inside - low) / this.#pageSize) * 2;
     const { words } = this.#arena;
     return readNumber(words, at) + low;

@@ -159,7 +159,7 @@ export class TceTable {
     const at = leaf + slotOf(entry);
     const { words } = this.#arena;
     const low = words[at] as number;
-    return (words[at + 1] as number) * TWO_32 + (low - (low & PERMISSION));
+    return (words[at + 1] as number) * TWO_32 + ((low & ~PERMISSION) >>> 0);
   }
 
   /** TCE_PCI_READ | TCE_PCI_WRITE bits of an entry. */
@@ -194,7 +194,7 @@ export class TceTable {
       words[at] = 0;
       words[at + 1] = 0;
     } else {
-      words[at] = (page % TWO_32) + bits;
+      words[at] = page + bits;
       words[at + 1] = Math.floor(page / TWO_32);
     }
     if (old === 0 && bits !== 0) this.#count(1);
@@ -241,5 +241,6 @@ export class TceTable {
 }
 
 function slotOf(entry: number): number {
-  return (entry % LEAF_ENTRIES) * 2;
+  // A number modulo 2^32 keeps these bits, however large it is.
+  return (entry & (LEAF_ENTRIES - 1)) << 1;
 }

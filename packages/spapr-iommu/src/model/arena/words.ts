@@ -7,6 +7,7 @@ export function readNumber(words: Uint32Array, at: number): number {
 }
 
 export function writeNumber(words: Uint32Array, at: number, value: number): void {
-  words[at] = value % TWO_32;
+  // Storing takes the number modulo 2^32.
+  words[at] = value;
   words[at + 1] = Math.floor(value / TWO_32);
 }

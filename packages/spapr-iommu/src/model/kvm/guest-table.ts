@@ -4,6 +4,7 @@
 // Invariants: an index handed to put and get is below `entries`; every link holds a reference on its hardware table.
 import { ENOMEM } from "@minivmm/host";
 import { GUEST, LINK, type TceArena, writeNumber } from "../arena/index.ts";
+import { shiftRight } from "../bus-address.ts";
 import type { TceTable } from "../table.ts";
 
 export interface GuestTableShape {
@@ -41,6 +42,7 @@ export class GuestTable {
   readonly #arena: TceArena;
   /** Entries of a page. */
   readonly #perPage: number;
+  readonly #pageShift: number;
   readonly #pages: number;
 
   /** `record` and `pages` are zero memory of the arena. */
@@ -53,6 +55,7 @@ export class GuestTable {
     this.entries = shape.entries;
     this.#arena = arena;
     this.#perPage = pageSize / 8;
+    this.#pageShift = Math.log2(this.#perPage);
     this.pageCount = pagesOf(shape.entries, pageSize);
     this.record = record;
     this.#pages = pages;
@@ -174,7 +177,7 @@ export class GuestTable {
   /** Where an entry is; 0 when its page is missing and not to be made, or cannot be. */
   #at(index: number, make: boolean): number {
     const arena = this.#arena;
-    const slot = this.#pages + Math.floor(index / this.#perPage);
+    const slot = this.#pages + shiftRight(index, this.#pageShift);
     let page = arena.words[slot] as number;
     if (page === 0) {
       if (!make) return 0;
@@ -182,7 +185,7 @@ export class GuestTable {
       if (page === 0) return 0;
       arena.words[slot] = page;
     }
-    return page + (index % this.#perPage) * 2;
+    return page + (index & (this.#perPage - 1)) * 2;
   }
 }
 
