@@ -4,13 +4,22 @@
 
 import { z } from "zod";
 import { ModelHostError } from "./error.ts";
+import {
+  barsDescription,
+  domainPlatform,
+  type ShadowRomDescription,
+  shadowRomDescription,
+  type WindowsDescription,
+  windowsDescription,
+} from "./platform.ts";
 
 const diskDescription = z.union([
+  z.strictObject({ kind: z.literal("null"), size: z.number().int().positive() }),
   z.strictObject({ kind: z.literal("memory"), size: z.number().int().positive() }),
   z.strictObject({ kind: z.literal("file"), path: z.string().min(1), readonly: z.boolean().optional() }),
 ]);
 
-/** What a storage device stores on: zeroed host memory, or an image file. */
+/** What a storage device stores on: zeroed host memory, an image file, or nothing, which reads as zeroes. */
 export type DiskDescription = z.infer<typeof diskDescription>;
 
 export interface FunctionDescription {
@@ -26,6 +35,20 @@ export interface FunctionDescription {
   multifunction?: boolean | undefined;
   /** Driver bound at boot; absent: none. */
   driver?: string | undefined;
+  /** Ports: pciehp serves the slot. */
+  hotplug?: boolean | undefined;
+  /** Ports: physical slot number. */
+  slot?: number | undefined;
+  /** Bridges: windows instead of those that would be found; BARs below then have addresses of their own. */
+  windows?: WindowsDescription | undefined;
+  /** Forced addresses, by BAR. */
+  bars?: Record<string, { address: number }> | undefined;
+  /** What firmware left in COMMAND. */
+  command?: number | undefined;
+  /** Its driver uses MSI-X. */
+  messages?: boolean | undefined;
+  /** Displays: what is at 0xc0000. */
+  shadowRom?: ShadowRomDescription | undefined;
   children?: FunctionDescription[] | undefined;
 }
 
@@ -39,6 +62,13 @@ const functionDescription: z.ZodType<FunctionDescription> = z.lazy(() =>
       acs: z.boolean().optional(),
       multifunction: z.boolean().optional(),
       driver: z.string().min(1).optional(),
+      hotplug: z.boolean().optional(),
+      slot: z.number().int().min(0).max(8191).optional(),
+      windows: windowsDescription.optional(),
+      bars: barsDescription.optional(),
+      command: z.number().int().min(0).max(0xffff).optional(),
+      messages: z.boolean().optional(),
+      shadowRom: shadowRomDescription.optional(),
       children: z.array(functionDescription).optional(),
     })
     .refine((f) => (f.model === undefined) !== (f.bridge === undefined), "a function has a model or is a bridge")
@@ -90,8 +120,16 @@ const hostDescription = z.strictObject({
     .optional(),
   /** RLIMIT_MEMLOCK of processes, bytes; absent: unlimited. */
   memlock: z.number().nonnegative().optional(),
+  /** Module parameters of vfio-pci. */
+  vfioPci: z.strictObject({ nointxmask: z.boolean().optional() }).optional(),
   domains: z
-    .array(z.strictObject({ domain: z.number().int().min(0).max(0xffff), devices: z.array(functionDescription) }))
+    .array(
+      z.strictObject({
+        domain: z.number().int().min(0).max(0xffff),
+        ...domainPlatform,
+        devices: z.array(functionDescription),
+      }),
+    )
     .min(1),
 });
 
@@ -115,7 +153,7 @@ export function checkDescription(value: unknown): HostDescription {
 export function checkDisk(value: unknown): DiskDescription {
   const parsed = diskDescription.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ModelHostError("a disk is { kind: memory, size } or { kind: file, path, readonly }", {
+  throw new ModelHostError("a disk is { kind: memory, size }, { kind: null, size } or { kind: file, path, readonly }", {
     code: "MODEL_DISK",
     details: { value },
     hint: "Sizes are whole sectors of 512 bytes.",

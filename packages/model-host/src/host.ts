@@ -18,8 +18,9 @@ import { installIommu } from "./iommu.ts";
 import { powerEngine } from "./power-engine.ts";
 import { publishPci } from "./sysfs.ts";
 import { topologyOf } from "./topology.ts";
+import { type Variation, vary } from "./variation.ts";
 
-export interface ModelHostOptions {
+export interface ModelHostOptions extends Variation {
   /** Behind the disk that a ready-made host gives to guests: a live disk, an image file, or bytes used in place. */
   disk?: Disk | string | Uint8Array;
   /** RLIMIT_MEMLOCK of processes, bytes. */
@@ -77,12 +78,16 @@ export class ModelledHost implements Disposable {
     this.#disks = devices.disks;
     if (given?.owned) this.#disks.push(given.disk);
     try {
-      const topology = topologyOf(description, this.kernel.pageSize, given?.at ?? null);
+      const topology = topologyOf(description, { pageSize: this.kernel.pageSize, givenAt: given?.at ?? null, profile });
       this.topology = PciTopology.fromDescription(topology, { models: devices.models });
       publishPci(this.kernel, this.topology);
       const { iommu } = description;
-      const snoop = iommu.kind === "type1" ? { enforcesSnoop: iommu.snoopControl ?? true } : {};
-      this.vfio = new VfioCore(this.kernel, this.topology, snoop);
+      const type1 =
+        iommu.kind === "type1"
+          ? { enforcesSnoop: iommu.snoopControl ?? true, multiMsi: iommu.interruptRemapping ?? true }
+          : {};
+      const nointxmask = description.vfioPci?.nointxmask ?? false;
+      this.vfio = new VfioCore(this.kernel, this.topology, { ...type1, nointxmask });
       registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
       for (const { name, class: classCode } of description.drivers ?? []) {
@@ -133,6 +138,7 @@ export function modelHost(which: string | HostDescription, options: ModelHostOpt
   const ready = typeof which === "string" ? readyMade(which) : null;
   const description = checkDescription(ready ? structuredClone(ready.description) : which);
   if (options.memlock !== undefined) description.memlock = options.memlock;
+  vary(description, options);
   if (options.disk === undefined) return new ModelledHost(description, options, null);
   if (!ready?.disk) {
     throw new ModelHostError(`the host "${description.name}" has no disk for guests that could be replaced`, {

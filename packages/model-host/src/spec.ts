@@ -1,7 +1,8 @@
 // The text form of a host, as command lines write it: `power9`, or `model:power9,disk=FILE,memlock=1G`.
 import { ModelHostError } from "./error.ts";
+import type { Variation } from "./variation.ts";
 
-export interface ModelSpec {
+export interface ModelSpec extends Variation {
   /** Name of a ready-made host. */
   name: string;
   /** Image file behind the disk that guests get. */
@@ -15,7 +16,10 @@ export interface ModelSpec {
 }
 
 const PROFILES = ["6.12", "6.1", "4.12", "3.11"] as const;
-const OPTIONS = ["disk", "memlock", "profile", "pagesize"];
+const OPTIONS = ["disk", "memlock", "profile", "pagesize", "iommu", "aw", "intremap", "nointxmask"];
+/** What VT-d tables of 3, 4 and 5 levels translate. */
+const WIDTHS = ["39", "48", "57"];
+const SWITCH = { on: true, off: false } as const;
 const PREFIX = "model:";
 const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
@@ -31,6 +35,10 @@ export function parseModelSpec(text: string): ModelSpec {
     else if (key === "memlock") spec.memlock = parseSize(value, part);
     else if (key === "profile" && isProfile(value)) spec.profile = value;
     else if (key === "pagesize" && (value === "4K" || value === "64K")) spec.pageSize = value === "4K" ? 4096 : 65536;
+    else if (key === "iommu" && value === "none") spec.iommu = "none";
+    else if (key === "aw" && WIDTHS.includes(value)) spec.addressWidth = Number(value);
+    else if (key === "intremap" && value in SWITCH) spec.interruptRemapping = SWITCH[value as keyof typeof SWITCH];
+    else if (key === "nointxmask" && equals < 0) spec.nointxmask = true;
     else
       throw badOption(part, OPTIONS.includes(key) ? `"${value}" is no value of ${key}` : `there is no option "${key}"`);
   }
@@ -66,6 +74,6 @@ function badOption(part: string, why: string): ModelHostError {
   return new ModelHostError(`the host option "${part}" is wrong: ${why}`, {
     code: "MODEL_OPTION",
     details: { option: part },
-    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited), profile=6.12|6.1|4.12|3.11 and pagesize=4K|64K.",
+    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited), profile=6.12|6.1|4.12|3.11, pagesize=4K|64K, and on x86 iommu=none, aw=39|48|57, intremap=on|off and nointxmask.",
   });
 }

@@ -4,7 +4,6 @@
 import { EINVAL } from "@minivmm/host";
 import type { ModelKernel } from "@minivmm/host/model";
 import {
-  type AssignedBar,
   type IommuGroup,
   PCI_CLASS_REVISION,
   PCI_EXP_TYPE_DOWNSTREAM,
@@ -14,6 +13,7 @@ import {
   resetFunction,
   setResetMethods,
 } from "@minivmm/pci";
+import { resourceTable } from "./sysfs-resources.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const GROUPS = "/sys/kernel/iommu_groups";
@@ -60,6 +60,7 @@ function publishFunction(kernel: ModelKernel, fn: PciFunction): void {
     number("subsystem_vendor", () => fn.readConfig(PCI_SUBSYSTEM_VENDOR_ID, 2), 4);
     number("subsystem_device", () => fn.readConfig(PCI_SUBSYSTEM_VENDOR_ID + 2, 2), 4);
   }
+  sysfs.file(`${at}/irq`, { read: () => `${fn.irq}\n` });
   sysfs.file(`${at}/resource`, { read: () => resourceTable(fn) });
   sysfs.file(`${at}/config`, {
     read: () => Uint8Array.from({ length: fn.config.bytes.length }, (_, i) => fn.readConfig(i, 1)),
@@ -110,26 +111,4 @@ function writeConfig(fn: PciFunction, from: Uint8Array, offset: number): number 
     i += size;
   }
   return count;
-}
-
-/** BARs, ROM and the BARs of all virtual functions: start, end and IORESOURCE_* flags, as hexadecimal columns. */
-function resourceTable(fn: PciFunction): string {
-  const hex = (value: number): string => `0x${value.toString(16).padStart(16, "0")}`;
-  const row = (bar: AssignedBar | undefined, count: number): number[] => {
-    if (!bar || bar.address === 0) return [0, 0, 0];
-    const io = bar.type === "io";
-    const flags = (io ? 0x40100 : 0x40200) + (bar.type === "mem64" ? 0x100000 : 0);
-    return [bar.address, bar.address + bar.size * count - 1, flags];
-  };
-  const { iov } = fn;
-  const rows = [
-    ...Array.from({ length: 7 }, (_, index) => row(fn.bar(index), 1)),
-    ...Array.from({ length: 6 }, (_, index) =>
-      row(
-        iov?.bars.find((bar) => bar.index === index),
-        iov?.totalVfs ?? 0,
-      ),
-    ),
-  ];
-  return `${rows.map((row) => row.map(hex).join(" ")).join("\n")}\n`;
 }

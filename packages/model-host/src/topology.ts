@@ -1,5 +1,6 @@
 // From the host's description to that of its PCI hardware: grouping by the kind of IOMMU, BAR alignment by page size.
 import { formatBdf, parseBdf, type TopologyDescription } from "@minivmm/pci";
+import { optionRom } from "@minivmm/pci/devices";
 import type { FunctionDescription, HostDescription } from "./description.ts";
 
 type PciFunctionDescription = TopologyDescription["domains"][number]["devices"][number];
@@ -15,34 +16,71 @@ function phbWindows(index: number): Pick<TopologyDescription["domains"][number],
 
 const GROUPING = { powernv: "pe", pseries: "pe-phb" } as const;
 
-/** `givenAt`: address of the storage function that gets a live disk instead of the described one. */
-export function topologyOf(host: HostDescription, pageSize: number, givenAt: string | null): TopologyDescription {
+type Domain = HostDescription["domains"][number];
+
+/** First entry of the interrupt remapping table that drivers get: the first sixteen are the legacy interrupts'. */
+const FIRST_REMAPPING_ENTRY = 16;
+
+export interface TopologyFacts {
+  readonly pageSize: number;
+  /** Address of the storage function that gets a live disk instead of the described one. */
+  readonly givenAt: string | null;
+  /** Kernel whose port drivers run. */
+  readonly profile: string;
+}
+
+export function topologyOf(host: HostDescription, facts: TopologyFacts): TopologyDescription {
+  const { pageSize, givenAt, profile } = facts;
   const { iommu } = host;
   const grouping = iommu.kind === "spapr" ? GROUPING[iommu.platform] : iommu.kind === "type1" ? "acs" : "none";
   const given = givenAt === null ? null : parseBdf(givenAt);
   return {
     grouping,
     barAlignment: pageSize,
-    domains: host.domains.map(({ domain, devices }, index) => {
+    domains: host.domains.map((described, index) => {
+      const { domain, devices } = described;
       // Buses are numbered depth first, as firmware numbers them.
       let bus = 0;
       const convert = (f: FunctionDescription, on: number): PciFunctionDescription => {
         const [device = 0, fn = 0] = f.at.split(".").map((part) => Number.parseInt(part, 16));
         const isGiven = given !== null && formatBdf({ domain, bus: on, device, function: fn }) === formatBdf(given);
-        const { children, options, driver, ...rest } = f;
+        const { children, options, driver, shadowRom, windows, ...rest } = f;
         const below = f.bridge === undefined ? on : ++bus;
         return {
           ...withoutUndefined(rest),
           at: f.at,
           driver: driver ?? null,
           ...(options || isGiven ? { options: { ...options, ...(isGiven ? { given: true } : {}) } } : {}),
+          ...(windows ? { windows: withoutUndefined(windows) } : {}),
+          ...(shadowRom ? { shadowRom: optionRom({ ...shadowRom, classCode: shadowRom.class }) } : {}),
           ...(children ? { children: children.map((child) => convert(child, below)) } : {}),
         };
       };
       const windows = iommu.kind === "spapr" ? phbWindows(index) : {};
-      return { domain, ...windows, devices: devices.map((f) => convert(f, 0)) };
+      return {
+        domain,
+        ...windows,
+        ...platformOf(host, described, profile),
+        devices: devices.map((f) => convert(f, 0)),
+      };
     }),
   };
+}
+
+function platformOf(host: HostDescription, domain: Domain, profile: string): object {
+  const { windows, interrupts, command, ports } = domain;
+  const { iommu } = host;
+  const remapped = iommu.kind === "type1" && (iommu.interruptRemapping ?? true);
+  return withoutUndefined({
+    ...windows,
+    interrupts,
+    command,
+    ports: ports && {
+      firstIrq: ports.firstIrq,
+      upstream: profile !== "6.12",
+      ...(remapped && { remapping: FIRST_REMAPPING_ENTRY }),
+    },
+  });
 }
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

@@ -16,6 +16,7 @@ export interface CapabilityStore {
   readonly size: number;
   read(offset: number, size: 1 | 2 | 4): number;
   define(offset: number, size: 1 | 2 | 4, definition: { readonly value: number; readonly rw1c?: number }): void;
+  claim(offset: number, length: number): void;
 }
 
 interface Range {
@@ -121,5 +122,6 @@ function reserve(
     });
   }
   ranges.push({ from: offset, to: offset + length });
+  config.claim(offset, length);
   return offset;
 }

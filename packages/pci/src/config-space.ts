@@ -3,6 +3,8 @@
 // Source: PCI Local Bus 3.0 section 6.1; PCI Express Base 4.0 sections 7.4 and 6.6.2.
 // Invariants: reads outside the space give ones and writes outside it vanish, as on a bus; `define` describes a
 // register (and its power-on value), `poke` is the device changing its own register, `write` is software.
+// Bytes after the header that no capability claims are scratch memory of software, as on QEMU's functions: they hold
+// what is written there, over every reset but a power cycle.
 import { addCapability, addExtendedCapability, findCapability, findExtendedCapability } from "./capability-list.ts";
 
 export type AccessSize = 1 | 2 | 4;
@@ -29,6 +31,9 @@ interface Watch {
   readonly notify: (offset: number, size: AccessSize, value: number, old: number) => void;
 }
 
+const HEADER_SIZE = 0x40;
+const EXTENDED_HEAD = 0x100;
+
 export class ConfigSpace {
   /** Current contents: 256 bytes (conventional) or 4096 (PCI Express). */
   readonly bytes: Uint8Array;
@@ -46,6 +51,16 @@ export class ConfigSpace {
     this.#powerOn = new Uint8Array(size);
     this.#sticky = new Uint8Array(size);
     this.#flrKept = new Uint8Array(size);
+    this.#write.fill(0xff, HEADER_SIZE);
+    this.#sticky.fill(0xff, HEADER_SIZE);
+    // An empty head of the extended list is a header, not free space.
+    if (size > EXTENDED_HEAD) this.claim(EXTENDED_HEAD, 4);
+  }
+
+  /** Take bytes out of the free space: they read zero and ignore writes until `define` says more. */
+  claim(offset: number, length: number): void {
+    this.#write.fill(0, offset, offset + length);
+    this.#sticky.fill(0, offset, offset + length);
   }
 
   get size(): number {

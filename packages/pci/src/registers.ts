@@ -7,7 +7,6 @@ export const PCI_COMMAND = 0x04;
 export const PCI_COMMAND_IO = 0x0001;
 export const PCI_COMMAND_MEMORY = 0x0002;
 export const PCI_COMMAND_MASTER = 0x0004;
-export const PCI_COMMAND_PARITY = 0x0040;
 export const PCI_COMMAND_SERR = 0x0100;
 export const PCI_COMMAND_INTX_DISABLE = 0x0400;
 export const PCI_STATUS = 0x06;
@@ -48,13 +47,18 @@ export const PCI_IO_BASE_UPPER16 = 0x30;
 export const PCI_IO_LIMIT_UPPER16 = 0x32;
 export const PCI_ROM_ADDRESS1 = 0x38;
 export const PCI_BRIDGE_CONTROL = 0x3e;
+export const PCI_BRIDGE_CTL_SERR = 0x02;
 export const PCI_BRIDGE_CTL_BUS_RESET = 0x40;
 
 // Capability ids
 export const PCI_CAP_ID_PM = 0x01;
 export const PCI_CAP_ID_MSI = 0x05;
+export const PCI_CAP_ID_VNDR = 0x09;
+export const PCI_CAP_ID_SHPC = 0x0c;
+export const PCI_CAP_ID_SSVID = 0x0d;
 export const PCI_CAP_ID_EXP = 0x10;
 export const PCI_CAP_ID_MSIX = 0x11;
+export const PCI_CAP_ID_SATA = 0x12;
 export const PCI_CAP_ID_AF = 0x13;
 export const PCI_EXT_CAP_ID_ERR = 0x0001;
 export const PCI_EXT_CAP_ID_DSN = 0x0003;
@@ -67,6 +71,11 @@ export const PCI_PM_PMC = 2;
 export const PCI_PM_CTRL = 4;
 export const PCI_PM_CTRL_STATE_MASK = 0x0003;
 export const PCI_PM_CTRL_NO_SOFT_RESET = 0x0008;
+export const PCI_PM_CTRL_PME_ENABLE = 0x0100;
+export const PCI_PM_CTRL_DATA_SEL_MASK = 0x1e00;
+export const PCI_PM_CTRL_PME_STATUS = 0x8000;
+export const PCI_PM_CAP_PME = 0x0800;
+export const PCI_PM_CAP_DSI = 0x0020;
 
 // MSI and MSI-X
 export const PCI_MSI_FLAGS = 2;
@@ -94,11 +103,20 @@ export const PCI_EXP_DEVCAP = 4;
 export const PCI_EXP_DEVCAP_FLR = 0x10000000;
 export const PCI_EXP_DEVCTL = 8;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
+export const PCI_EXP_LNKCAP = 12;
 export const PCI_EXP_LNKCTL = 16;
+export const PCI_EXP_LNKSTA = 18;
+export const PCI_EXP_SLTCAP = 20;
+export const PCI_EXP_SLTCAP_HPC = 0x40;
+export const PCI_EXP_SLTCTL = 24;
+export const PCI_EXP_SLTSTA = 26;
+export const PCI_EXP_RTCTL = 28;
 export const PCI_EXP_DEVCAP2 = 36;
 export const PCI_EXP_DEVCAP2_ARI = 0x20;
 export const PCI_EXP_DEVCTL2 = 40;
 export const PCI_EXP_DEVCTL2_ARI = 0x20;
+export const PCI_EXP_LNKCAP2 = 44;
+export const PCI_EXP_LNKCTL2 = 48;
 
 // Advanced features and access control services
 export const PCI_AF_CAP = 3;
@@ -114,6 +132,10 @@ export const PCI_ACS_RR = 0x04;
 export const PCI_ACS_CR = 0x08;
 export const PCI_ACS_UF = 0x10;
 export const PCI_ACS_EC = 0x20;
+export const PCI_ACS_DT = 0x40;
+
+// Advanced error reporting
+export const PCI_ERR_ROOT_COMMAND = 0x2c;
 
 // SR-IOV
 export const PCI_SRIOV_CAP = 0x04;

@@ -80,7 +80,7 @@ describe("pci capabilities: PCI Express", () => {
 
   test("the payload size outlives an FLR and not a bus reset", () => {
     const device = card();
-    const at = addPcie(device, { flr: true });
+    const at = addPcie(device, { flr: true, transfers: true });
     device.config.write(at + 8, 2, 0x0020);
     device.config.write(at + 8, 2, 0x8020);
     expect(device.config.read(at + 8, 2)).toBe(0x2830);
@@ -134,7 +134,7 @@ describe("pci capabilities: bridges", () => {
     let resets = 0;
     bridge.onSecondaryReset = () => resets++;
     const out = new Uint32Array(2);
-    bridge.readBar(0, 0, 4, out);
+    bridge.readBar(1, 0, 4, out);
     expect(out[0]).toBe(0xffffffff);
     for (const [offset, size, value] of [
       [0x3e, 2, 0x40],

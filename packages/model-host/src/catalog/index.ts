@@ -3,6 +3,7 @@ import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
 import { DESKTOP_DISK, desktop } from "./desktop.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
+import { Q35_DISK, q35 } from "./q35.ts";
 import { POWERNV9_DISK, PSERIES_L1_DISK, powernv8, powernv9, powernv10, pseriesL1 } from "./rigs.ts";
 
 interface ReadyMade {
@@ -23,6 +24,11 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
     description: desktop,
     summary: "an x86 machine with a type1 IOMMU, an NVMe disk and edu devices on vfio-pci",
     disk: DESKTOP_DISK,
+  },
+  q35: {
+    description: q35,
+    summary: "the recorded x86 machine: type1, 33 functions of every kind, shared groups, a switch, SR-IOV, a display",
+    disk: Q35_DISK,
   },
   powernv9: {
     description: powernv9,

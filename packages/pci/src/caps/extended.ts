@@ -14,6 +14,7 @@ import {
 const AER_UNCORRECTABLE = 0x03fff030;
 const AER_CORRECTABLE = 0x0000f1c1;
 const AER_LENGTH = 0x48;
+const AER_LENGTH_SHORT = 0x40;
 /** Internal errors, malformed requests, overflows and protocol errors are fatal at power-on. */
 const AER_FATAL = 0x00462030;
 /** Advisory and internal errors are not reported at power-on. */
@@ -28,13 +29,16 @@ export interface AerOptions {
   readonly root?: boolean;
   /** Several headers can be logged; ports can. Default false. */
   readonly multipleHeaders?: boolean;
+  /** Space for the whole of the log of prefixes. Default true. */
+  readonly prefixLog?: boolean;
   readonly at?: number;
 }
 
 /** Advanced error reporting. Returns the offset. */
 export function addAer(device: PciDevice, options: AerOptions = {}): number {
   const { config } = device;
-  const at = config.addExtendedCapability(PCI_EXT_CAP_ID_ERR, 2, AER_LENGTH, options.at);
+  const length = (options.prefixLog ?? true) ? AER_LENGTH : AER_LENGTH_SHORT;
+  const at = config.addExtendedCapability(PCI_EXT_CAP_ID_ERR, 2, length, options.at);
   const sticky = 0xffffffff;
   config.define(at + 4, 4, { rw1c: AER_UNCORRECTABLE, sticky });
   config.define(at + 8, 4, { write: AER_UNCORRECTABLE, sticky });

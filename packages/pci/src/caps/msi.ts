@@ -58,6 +58,7 @@ export class Msi {
       config.define(this.#maskAt, 4, { write: 2 ** vectors - 1 });
       config.define(this.#maskAt + 4, 4, {});
     }
+    config.onWrite(this.offset + PCI_MSI_FLAGS, 2, () => this.#clamp());
     config.onWrite(this.offset, maskable ? dataAt + 8 : 4, () => this.#refresh());
     device.msi = this;
   }
@@ -91,6 +92,14 @@ export class Msi {
     config.write(this.offset + (this.#address64 ? 12 : 8), 2, data);
     const flags = config.read(this.offset + PCI_MSI_FLAGS, 2) & ~PCI_MSI_FLAGS_ENABLE;
     config.write(this.offset + PCI_MSI_FLAGS, 2, enable ? flags | PCI_MSI_FLAGS_ENABLE : flags);
+  }
+
+  /** Multiple Message Enable cannot exceed Multiple Message Capable. */
+  #clamp(): void {
+    const { config } = this.#device;
+    const flags = config.read(this.offset + PCI_MSI_FLAGS, 2);
+    const most = (flags >> 1) & 7;
+    if (((flags >> 4) & 7) > most) config.poke(this.offset + PCI_MSI_FLAGS, 2, (flags & ~0x70) | (most << 4));
   }
 
   #send(n: number): void {

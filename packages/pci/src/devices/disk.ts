@@ -45,6 +45,22 @@ export function memoryDisk(source: number | Uint8Array): Disk {
   };
 }
 
+/** A disk of `size` bytes that keeps nothing: it reads as zeroes. @throws PciError DISK */
+export function nullDisk(size: number): Disk {
+  return {
+    size: checkSize(size, "null"),
+    readonly: false,
+    read(_offset, into) {
+      into.fill(0);
+      return 0;
+    },
+    write: () => 0,
+    flush: () => 0,
+    discard: () => 0,
+    close: () => undefined,
+  };
+}
+
 /** A disk image file, read and written synchronously. @throws PciError DISK when it cannot be opened or has a bad size */
 export function fileDisk(path: string, options: { readonly?: boolean } = {}): Disk {
   const readonly = options.readonly ?? false;

@@ -4,6 +4,7 @@
 // below: so the first function of a shared bus, and every bridge, may list "bus" although a reset will refuse it later.
 import { makeBdf } from "../bdf.ts";
 import { BridgeDevice } from "../bridge.ts";
+import { trainLink } from "../caps/pcie.ts";
 import type { PciDevice } from "../device.ts";
 import { descriptionError, PciError } from "../error.ts";
 import { configureAri, initIov } from "../iov/physical-function.ts";
@@ -28,6 +29,8 @@ export interface Enumeration {
   readonly functions: PciFunction[];
   readonly drivers: Map<PciFunction, string>;
   readonly placements: Map<PciFunction, Readonly<Record<string, BarPlacement>>>;
+  /** What each function was described as. */
+  readonly origins: Map<PciFunction, FunctionDescription>;
 }
 
 const DEFAULT_WINDOWS = {
@@ -37,7 +40,14 @@ const DEFAULT_WINDOWS = {
 } as const;
 
 export function enumerate(description: TopologyDescription, models: DeviceFactories): Enumeration {
-  const result: Enumeration = { domains: [], buses: [], functions: [], drivers: new Map(), placements: new Map() };
+  const result: Enumeration = {
+    domains: [],
+    buses: [],
+    functions: [],
+    drivers: new Map(),
+    placements: new Map(),
+    origins: new Map(),
+  };
   description.domains.forEach((each, index) => {
     const number = each.domain ?? index;
     if (result.domains.some((domain) => domain.number === number)) {
@@ -103,7 +113,7 @@ class Scan {
         hint: "change `at` of one of them",
       });
     }
-    if (description.multifunction ?? (shared || place.fn > 0)) {
+    if (description.multifunction ?? (shared && place.fn === 0)) {
       const type = device.config.read(regs.PCI_HEADER_TYPE, 1);
       device.config.define(regs.PCI_HEADER_TYPE, 1, { value: type | regs.PCI_HEADER_TYPE_MFD });
     }
@@ -114,6 +124,7 @@ class Scan {
     initIov(fn);
     bus.functions.push(fn);
     this.#result.functions.push(fn);
+    this.#result.origins.set(fn, description);
     if (description.driver) this.#result.drivers.set(fn, description.driver);
     if (description.bars) this.#result.placements.set(fn, description.bars);
     return fn;
@@ -123,8 +134,14 @@ class Scan {
     const { device, model, bridge, options = {} } = description;
     if (device) return device;
     if (bridge) {
-      const acs = description.acs === undefined ? {} : { acs: description.acs };
-      return new BridgeDevice({ ...description.bridgeOptions, kind: bridge, ...acs });
+      const { acs, slot, hotplug } = description;
+      return new BridgeDevice({
+        ...description.bridgeOptions,
+        kind: bridge,
+        ...(acs !== undefined && { acs }),
+        ...(slot !== undefined && { slot }),
+        ...(hotplug !== undefined && { hotplug }),
+      });
     }
     const factory = model === undefined ? undefined : this.#models[model];
     if (factory) return factory(options);
@@ -148,9 +165,11 @@ class Scan {
       );
     }
     if (description.hotplug) this.#hotplug.add(fn);
+    if (description.windows) fn.windows = { ...description.windows, fixed: true };
     const bus = new PciBus(domain, number, fn);
     fn.secondary = bus;
     this.bus(bus, description.children ?? []);
+    trainLink(fn.device, bus.functions[0]?.device ?? null);
     const below = this.#result.buses.filter((other) => other.domain === domain && other.number >= number);
     bus.subordinate = Math.max(...below.map((other) => other.subordinate)) + (description.reserveBuses ?? 0);
     programBusNumbers(fn, bus);

@@ -2,7 +2,7 @@
 // and BAR addresses are found by the modelled firmware unless the description insists.
 
 import type { PciDevice } from "../device.ts";
-import type { AddressWindow } from "./windows.ts";
+import type { AddressWindow, BridgeWindows } from "./windows.ts";
 
 export interface TopologyDescription {
   readonly domains: readonly DomainDescription[];
@@ -25,7 +25,42 @@ export interface DomainDescription {
   readonly memory32?: AddressWindow;
   readonly memory64?: AddressWindow;
   readonly io?: AddressWindow;
+  /** How INTx pins are wired. Default: pins lead nowhere, lines are 0. */
+  readonly interrupts?: InterruptWiring;
+  /** What firmware leaves in COMMAND of every function. Default: 0, and everything on for bridges. */
+  readonly command?: number;
+  /** What the kernel did to ports when it started. Default: nothing. */
+  readonly ports?: PortServices;
   readonly devices: readonly FunctionDescription[];
+}
+
+/**
+ * How a host bridge wires the pins of its root bus: device numbers `slots` share `links`, entered at pin A for every
+ * device or, rotated, one further for each device number. Pins behind bridges rotate by device number
+ * (PCI-to-PCI Bridge 1.2, section 9.1).
+ */
+export interface InterruptWiring {
+  readonly slots: readonly SlotWiring[];
+  /** Interrupt lines that firmware writes, by link. */
+  readonly lines: readonly number[];
+}
+
+export interface SlotWiring {
+  /** First and last device number. */
+  readonly devices: readonly [number, number];
+  readonly rotate: boolean;
+  /** Global system interrupt of the first link. */
+  readonly gsi: number;
+}
+
+/** The kernel's drivers of PCI Express ports: error reporting, hot-plug, and the messages they are told by. */
+export interface PortServices {
+  /** Upstream ports take an interrupt, too (Linux before 6.2). Default false. */
+  readonly upstream?: boolean;
+  /** First free entry of the interrupt remapping table; absent: messages are not remapped. */
+  readonly remapping?: number;
+  /** Linux interrupt number of the first message. */
+  readonly firstIrq: number;
 }
 
 export type BridgeKind = "root-port" | "upstream-port" | "downstream-port" | "pcie-pci-bridge" | "pci-bridge";
@@ -51,9 +86,24 @@ export interface FunctionDescription {
   readonly reserveBuses?: number;
   /** Ports: a hotplug driver serves the slot below. Default false. */
   readonly hotplug?: boolean;
+  /** Ports: physical slot number. Default 0. */
+  readonly slot?: number;
+  /** Bridges: windows, in place of those that firmware would find. */
+  readonly windows?: BridgeWindows;
+  /** What firmware left in COMMAND of this function. */
+  readonly command?: number;
+  /** Its driver uses MSI-X. Default false. */
+  readonly messages?: boolean;
+  /**
+   * The host's firmware shows this function's expansion ROM at 0xc0000 in memory: what software reads there. Such a
+   * function needs no ROM of its own.
+   */
+  readonly shadowRom?: Uint8Array;
+  /** The header says that there are more functions. Default: on function 0 of a slot with several. */
   readonly multifunction?: boolean;
   /** Driver bound at boot; null or absent: none. */
   readonly driver?: string | null;
+  /** By index: 0..5, 6 for the ROM, 7..12 for what all virtual functions have as BARs 0..5. */
   readonly bars?: Readonly<Record<string, BarPlacement>>;
   readonly children?: readonly FunctionDescription[];
 }

@@ -15,6 +15,8 @@ import type { AddressWindow, Space } from "./windows.ts";
 const SPACES: readonly Space[] = ["memory32", "memory64", "io"];
 const MIB = 0x10_0000;
 const OWN_PAGE = 0x1_0000;
+/** Where descriptions count the BARs of virtual functions from: behind the ROM. */
+const FIRST_VIRTUAL_BAR = 7;
 
 interface Request {
   readonly size: number;
@@ -23,7 +25,10 @@ interface Request {
   readonly place: (busAddress: number) => void;
 }
 
-/** Assign every BAR of a domain. @throws PciError NO_ADDRESS_SPACE, DESCRIPTION */
+/**
+ * Assign every BAR of a domain, then program the windows of bridges that are described with windows of their own: what
+ * is below such a bridge has addresses of its own, too. @throws PciError NO_ADDRESS_SPACE, DESCRIPTION
+ */
 export function assignAddresses(domain: PciDomain, placements: Placements): void {
   for (const space of SPACES) {
     const window = domain.windows[space];
@@ -45,6 +50,11 @@ export function assignAddresses(domain: PciDomain, placements: Placements): void
   for (const fn of domain.root.walk()) if (fn.isBridge) fn.config.write(PCI_COMMAND, 2, PCI_COMMAND_MASTER | 3);
 }
 
+function programWindows(fn: PciFunction, space: Space): void {
+  const { base = 0, size = 0 } = fn.windows[space] ?? {};
+  programWindow(fn.config, space, base, size);
+}
+
 function spaceOf(fn: PciFunction, bar: AssignedBar): Space {
   if (bar.type === "io") return "io";
   const far = bar.type === "mem64" && (bar.prefetchable || fn.bus.isRoot) && bar.size > 0x1000_0000;
@@ -60,11 +70,15 @@ function collect(bus: PciBus, space: Space, window: AddressWindow, placements: P
       requests.push(barRequest(fn, bar, window, wanted));
     }
     for (const bar of fn.iov?.bars ?? []) {
-      if (spaceOf(fn, bar) === space) requests.push(virtualBarsRequest(fn, bar, window));
+      const wanted = placements.get(fn)?.[String(FIRST_VIRTUAL_BAR + bar.index)];
+      if (spaceOf(fn, bar) === space && wanted?.address === undefined) {
+        requests.push(virtualBarsRequest(fn, bar, window));
+      }
     }
     if (!fn.secondary) continue;
     const below = collect(fn.secondary, space, window, placements);
-    if (below.length > 0) requests.push(bridgeRequest(fn, space, below));
+    if (fn.windows.fixed) programWindows(fn, space);
+    else if (below.length > 0) requests.push(bridgeRequest(fn, space, below));
     else programWindow(fn.config, space, 0, 0);
   }
   return requests;
@@ -111,6 +125,7 @@ function bridgeRequest(fn: PciFunction, space: Space, below: Request[]): Request
     align,
     place: (address) => {
       layOut(below, address, []);
+      fn.windows = { ...fn.windows, [space]: { base: address, size } };
       programWindow(fn.config, space, address, size);
     },
   };
@@ -142,22 +157,58 @@ const overlap = (taken: readonly Taken[], at: number, size: number): Taken | und
 function placeForced(domain: PciDomain, space: Space, window: AddressWindow, placements: Placements): Taken[] {
   const taken: Taken[] = [];
   for (const fn of domain.root.walk()) {
-    for (const bar of fn.bars) {
-      const address = placements.get(fn)?.[String(bar.index)]?.address;
+    for (const { bar, key, count, place } of placeable(fn, window)) {
+      const address = placements.get(fn)?.[key]?.address;
       if (address === undefined || spaceOf(fn, bar) !== space) continue;
+      const size = bar.size * count;
       const busAddress = address - window.base + (window.busBase ?? window.base);
-      const inside = address >= window.base && address + bar.size <= window.base + window.size;
-      if (!inside || address % bar.size !== 0 || overlap(taken, busAddress, bar.size) || !fn.bus.isRoot) {
+      const inside = address >= window.base && address + size <= window.base + window.size;
+      const reached = forwarded(fn, space, busAddress, size);
+      if (!inside || !reached || address % bar.size !== 0 || overlap(taken, busAddress, size)) {
         throw descriptionError(
-          `BAR ${bar.index} of ${fn.name} cannot be at 0x${address.toString(16)}`,
-          "a forced address is a multiple of the size, free, inside the domain's window, and only for functions on the root bus; behind bridges use pageOffset",
+          `BAR ${key} of ${fn.name} cannot be at 0x${address.toString(16)}`,
+          "a forced address is a multiple of the size, free, inside the domain's window and inside the described windows of the bridges above; behind bridges without described windows use pageOffset",
         );
       }
-      taken.push({ from: busAddress, to: busAddress + bar.size });
-      assign(fn, bar, busAddress, window);
+      taken.push({ from: busAddress, to: busAddress + size });
+      place(busAddress);
     }
   }
   return taken;
+}
+
+interface Placeable {
+  readonly bar: AssignedBar;
+  /** Its name in a description. */
+  readonly key: string;
+  /** How many of its size lie side by side. */
+  readonly count: number;
+  place(busAddress: number): void;
+}
+
+function placeable(fn: PciFunction, window: AddressWindow): Placeable[] {
+  const own = fn.bars.map((bar) => ({
+    bar,
+    key: String(bar.index),
+    count: 1,
+    place: (address: number) => assign(fn, bar, address, window),
+  }));
+  const virtual = (fn.iov?.bars ?? []).map((bar) => ({
+    bar,
+    key: String(FIRST_VIRTUAL_BAR + bar.index),
+    count: fn.iov?.totalVfs ?? 0,
+    place: (address: number) => assignVirtual(fn, bar, address, window),
+  }));
+  return [...own, ...virtual];
+}
+
+/** Every bridge above is described with a window that lets this range through. */
+function forwarded(fn: PciFunction, space: Space, base: number, size: number): boolean {
+  for (let bridge = fn.bus.bridge; bridge !== null; bridge = bridge.bus.bridge) {
+    const window = bridge.windows.fixed ? bridge.windows[space] : undefined;
+    if (!window || base < window.base || base + size > window.base + window.size) return false;
+  }
+  return true;
 }
 
 function assign(fn: PciFunction, bar: AssignedBar, busAddress: number, window: AddressWindow): void {

@@ -27,7 +27,7 @@ import {
 } from "../registers.ts";
 import type { ResetMethod } from "../reset/method-names.ts";
 import type { IovState } from "./iov-state.ts";
-import type { AddressWindows } from "./windows.ts";
+import type { AddressWindows, BridgeWindows } from "./windows.ts";
 
 export interface PciDomain {
   readonly number: number;
@@ -148,6 +148,14 @@ export class PciFunction {
   driver: string | null = null;
   driverOverride: string | null = null;
   group: IommuGroup | null = null;
+  /** The interrupt number that the kernel shows for the function: what firmware wrote, later what the line is wired to. */
+  irq = 0;
+  /** Global system interrupt behind the INTx pin, 0 without one: `irq` once the function has been enabled. */
+  gsi = 0;
+  /** The copy of an expansion ROM that firmware left in memory for this display, null without one. */
+  shadowRom: ShadowRom | null = null;
+  /** Bridges: forwarding windows. */
+  windows: BridgeWindows = {};
   /** Reset methods in the order the kernel tries them, as found when the function was added (or rewritten through sysfs). */
   resetMethods: ResetMethod[] = [];
   /** True while somebody holds the kernel's device lock: resets by others fail with EAGAIN. */
@@ -203,7 +211,8 @@ export class PciFunction {
   }
   get multifunction(): boolean {
     if (this.physfn) return false;
-    return (this.config.read(PCI_HEADER_TYPE, 1) & PCI_HEADER_TYPE_MFD) !== 0;
+    // A function that is not the first has a first one beside it, whatever its own header says (pci_scan_slot).
+    return this.bdf.function > 0 || (this.config.read(PCI_HEADER_TYPE, 1) & PCI_HEADER_TYPE_MFD) !== 0;
   }
   /** PCI_EXP_TYPE_*, -1 for a conventional function. */
   get pcieType(): number {
@@ -211,6 +220,11 @@ export class PciFunction {
   }
   get powerState(): number {
     return powerState(this.device);
+  }
+
+  /** What pci_enable_device does about interrupts: the pin's own number takes the place of firmware's. */
+  routeInterrupt(): void {
+    if (this.gsi !== 0) this.irq = this.gsi;
   }
 
   readConfig(offset: number, size: AccessSize): number {

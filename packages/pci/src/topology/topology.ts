@@ -2,6 +2,7 @@
 // firmware and kernel find it: buses are numbered depth first, BARs assigned, functions added, groups formed in add order.
 // Virtual functions come and go later.
 import { formatBdf, parseBdf } from "../bdf.ts";
+import { startUp } from "../boot/start-up.ts";
 import { PciError } from "../error.ts";
 import { buildAcsGroups, joinAcsGroup } from "../iommu/acs-groups.ts";
 import { bindDriver } from "../iommu/binding.ts";
@@ -54,10 +55,13 @@ export class PciTopology {
 
   /** @throws PciError when the description contradicts itself, names an unknown model, or does not fit its windows. */
   static fromDescription(description: TopologyDescription, options: TopologyOptions = {}): PciTopology {
-    const { domains, buses, functions, drivers, placements } = enumerate(description, options.models ?? {});
+    const { domains, buses, functions, drivers, placements, origins } = enumerate(description, options.models ?? {});
     for (const domain of domains) assignAddresses(domain, placements);
     const groups = formGroups(description, domains, functions);
     for (const [fn, driver] of drivers) bindDriver(fn, driver);
+    domains.forEach((domain, index) => {
+      startUp(domain, description.domains[index]!, origins);
+    });
     return new PciTopology(domains, buses, functions, groups, description.grouping ?? "acs");
   }
 

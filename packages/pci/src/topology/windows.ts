@@ -18,3 +18,15 @@ export interface AddressWindows {
 
 /** The kinds of address space a BAR can be in. */
 export type Space = keyof AddressWindows;
+
+/** What a bridge forwards downwards: bus address of the first byte, and bytes. */
+export interface BridgeWindow {
+  readonly base: number;
+  readonly size: number;
+}
+
+/** The windows of a bridge; one that is missing is closed. `memory64` is the prefetchable one. */
+export interface BridgeWindows extends Readonly<Partial<Record<Space, BridgeWindow>>> {
+  /** Described, not found by firmware. */
+  readonly fixed?: boolean;
+}

@@ -1,0 +1,48 @@
+// Ways to boot the same machine: another IOMMU or none, interrupts that are not remapped, module parameters.
+import type { FunctionDescription, HostDescription } from "./description.ts";
+import { ModelHostError } from "./error.ts";
+
+export interface Variation {
+  /** "none": as if the machine had no IOMMU; then there are no groups, and vfio-pci cannot be bound. */
+  iommu?: "none";
+  /** Address bits of a type1 IOMMU. */
+  addressWidth?: number;
+  /** Whether a type1 IOMMU remaps interrupts. */
+  interruptRemapping?: boolean;
+  /** vfio-pci was loaded with nointxmask=1: interrupt lines cannot be shared. */
+  nointxmask?: boolean;
+}
+
+/** Changes the description. Throws ModelHostError MODEL_OPTION when the host has no such thing to change. */
+export function vary(description: HostDescription, variation: Variation): void {
+  const { iommu, addressWidth, interruptRemapping, nointxmask } = variation;
+  if (nointxmask !== undefined) description.vfioPci = { ...description.vfioPci, nointxmask };
+  if (addressWidth !== undefined || interruptRemapping !== undefined) {
+    const old = description.iommu;
+    if (old.kind !== "type1") throw notType1(description);
+    description.iommu = {
+      ...old,
+      ...(addressWidth !== undefined && { addressWidth }),
+      ...(interruptRemapping !== undefined && { interruptRemapping }),
+    };
+  }
+  if (iommu !== "none") return;
+  description.iommu = { kind: "none" };
+  for (const domain of description.domains) releaseFromVfio(domain.devices);
+}
+
+/** Nothing is in a group, so vfio-pci's probe has failed everywhere. */
+function releaseFromVfio(functions: FunctionDescription[]): void {
+  for (const fn of functions) {
+    if (fn.driver === "vfio-pci") delete fn.driver;
+    releaseFromVfio(fn.children ?? []);
+  }
+}
+
+function notType1({ name, iommu }: HostDescription): ModelHostError {
+  return new ModelHostError(`the host "${name}" has no type1 IOMMU whose width or interrupt remapping could differ`, {
+    code: "MODEL_OPTION",
+    details: { name, iommu: iommu.kind },
+    hint: "These options are for x86 hosts.",
+  });
+}

@@ -1,0 +1,257 @@
+// Intel's 82574L gigabit Ethernet controller as a PCI function: registers in BAR 0, flash in BAR 1, an address and data
+// pair in I/O BAR 2, MSI-X in BAR 3, an expansion ROM. Source: 82574L datasheet, revision 3.4.
+// Registers are dwords; an 8-byte access is two of them, narrower reads get their part, narrower writes are ignored.
+// Invariant: two receive and two transmit queues; what is sent goes to the wire, or back in when RCTL says loopback.
+import { type BarWidth, ROM_BAR } from "../../bar.ts";
+import { addAer, addDsn } from "../../caps/extended.ts";
+import { Msi } from "../../caps/msi.ts";
+import { Msix } from "../../caps/msix.ts";
+import { addPcie } from "../../caps/pcie.ts";
+import { addPm } from "../../caps/pm.ts";
+import { PciDevice } from "../../device.ts";
+import { descriptionError } from "../../error.ts";
+import { optionRom } from "../option-rom.ts";
+import { Eeprom } from "./eeprom.ts";
+import { CAUSE_LSC, CAUSE_MDAC, E1000eInterrupts } from "./interrupts.ts";
+import { Phy } from "./phy.ts";
+import * as regs from "./registers.ts";
+
+const FLASH_BAR = 1;
+const IO_BAR = 2;
+const MSIX_BAR = 3;
+const FLASH_SIZE = 0x2_0000;
+const IO_SIZE = 0x20;
+const MSIX_SIZE = 0x4000;
+const MSIX_PBA = 0x2000;
+const MSIX_VECTORS = 5;
+const ROM_SIZE = 0x4_0000;
+const ROM_BLOCKS = 0x93;
+const IOADDR = 0;
+const IODATA = 4;
+
+export interface E1000eOptions {
+  /** Ethernet address, "52:54:00:12:34:56" by default. */
+  readonly mac?: string;
+}
+
+export class E1000eDevice extends PciDevice {
+  readonly mac: Uint8Array;
+  readonly #registers = new Uint32Array(regs.BAR_SIZE / 4);
+  readonly #writable = new Uint32Array(regs.BAR_SIZE / 4);
+  readonly #interrupts: E1000eInterrupts;
+  readonly #eeprom: Eeprom;
+  readonly #phy = new Phy();
+  readonly #rom = optionRom({
+    vendor: 0x8086,
+    device: 0x10d3,
+    classCode: 0x020000,
+    blocks: ROM_BLOCKS,
+    size: ROM_SIZE,
+  });
+  #ioAddress = 0;
+
+  constructor(options: E1000eOptions = {}) {
+    super({
+      vendor: 0x8086,
+      device: 0x10d3,
+      classCode: 0x020000,
+      subsystemVendor: 0x8086,
+      subsystem: 0,
+      interruptPin: 1,
+      configSize: 4096,
+    });
+    this.mac = parseMac(options.mac ?? "52:54:00:12:34:56");
+    this.addBar({ index: 0, type: "mem32", size: regs.BAR_SIZE, prefetchable: false });
+    this.addBar({ index: FLASH_BAR, type: "mem32", size: FLASH_SIZE, prefetchable: false });
+    this.addBar({ index: IO_BAR, type: "io", size: IO_SIZE, prefetchable: false });
+    this.addBar({ index: MSIX_BAR, type: "mem32", size: MSIX_SIZE, prefetchable: false });
+    this.addBar({ index: ROM_BAR, type: "rom", size: ROM_SIZE, prefetchable: false });
+    addPm(this, { version: 2, deviceInit: true, events: true, at: 0xc8 });
+    new Msi(this, { at: 0xd0 });
+    addPcie(this, { version: 1, at: 0xe0 });
+    new Msix(this, { vectors: MSIX_VECTORS, bar: MSIX_BAR, table: 0, pba: MSIX_PBA, at: 0xa0 });
+    addAer(this, { prefixLog: false });
+    addDsn(this, serialNumber(this.mac), 0x140);
+    this.#eeprom = new Eeprom(this.mac);
+    const self = this;
+    this.#interrupts = new E1000eInterrupts(
+      {
+        get messages() {
+          return self.msix?.enabled ? "msix" : self.msi?.enabled ? "msi" : "none";
+        },
+        signal: (vector) => this.signal(vector),
+        pin: (level) => this.setIntx(level),
+      },
+      {
+        get ivar() {
+          return self.#get(regs.IVAR);
+        },
+        get eiac() {
+          return self.#get(regs.EIAC);
+        },
+        get iam() {
+          return self.#get(regs.IAM);
+        },
+        get autoMask() {
+          return (self.#get(regs.CTRL_EXT) & regs.CTRL_EXT_IAME) !== 0;
+        },
+      },
+    );
+    for (const [, offset, , write] of regs.E1000E_REGISTERS) this.#writable[offset >> 2] = write;
+    this.#toPowerOn();
+  }
+
+  readBar(bar: number, offset: number, width: BarWidth, out: Uint32Array): void {
+    if (this.msix?.owns(bar, offset)) {
+      this.msix.read(offset, width, out);
+      return;
+    }
+    if (bar === ROM_BAR) {
+      out[0] = out[1] = 0;
+      for (let i = 0; i < width; i++) out[i >> 2]! |= (this.#rom[offset + i] ?? 0xff) << ((i & 3) * 8);
+      return;
+    }
+    const word = this.#readWord(bar, offset & ~3);
+    out[0] = width >= 4 ? word : (word >>> ((offset & 3) * 8)) & (width === 2 ? 0xffff : 0xff);
+    out[1] = width === 8 ? this.#readWord(bar, (offset & ~3) + 4) : 0;
+  }
+
+  writeBar(bar: number, offset: number, width: BarWidth, lo: number, hi: number): void {
+    if (this.msix?.owns(bar, offset)) {
+      this.msix.write(offset, width, lo, hi);
+      return;
+    }
+    if (width < 4 || offset & 3) return;
+    this.#writeWord(bar, offset, lo >>> 0);
+    if (width === 8) this.#writeWord(bar, offset + 4, hi >>> 0);
+  }
+
+  protected onReset(): void {
+    this.#ioAddress = 0;
+    this.#phy.reset();
+    this.#toPowerOn();
+  }
+
+  #toPowerOn(): void {
+    this.#registers.fill(0);
+    for (const [, offset, reset] of regs.E1000E_REGISTERS) this.#registers[offset >> 2] = reset;
+    const { mac } = this;
+    this.#set(regs.RAL, (mac[0]! | (mac[1]! << 8) | (mac[2]! << 16) | (mac[3]! << 24)) >>> 0);
+    this.#set(regs.RAH, (mac[4]! | (mac[5]! << 8) | regs.RAH_VALID) >>> 0);
+    this.#interrupts.reset();
+  }
+
+  #get(offset: number): number {
+    return this.#registers[offset >> 2]!;
+  }
+
+  #set(offset: number, value: number): void {
+    this.#registers[offset >> 2] = value;
+  }
+
+  #readWord(bar: number, offset: number): number {
+    if (bar === 0) return this.#read(regs.E1000E_ALIASES.get(offset) ?? offset);
+    if (bar !== IO_BAR) return 0;
+    if (offset === IOADDR) return this.#ioAddress;
+    return offset === IODATA && this.#ioAddress < regs.BAR_SIZE ? this.#read(this.#ioAddress) : 0;
+  }
+
+  #writeWord(bar: number, offset: number, value: number): void {
+    if (bar === 0) this.#write(regs.E1000E_ALIASES.get(offset) ?? offset, value);
+    else if (bar === IO_BAR && offset === IOADDR) this.#ioAddress = value;
+    else if (bar === IO_BAR && offset === IODATA && this.#ioAddress < regs.BAR_SIZE) {
+      this.#write(this.#ioAddress & ~3, value);
+    }
+  }
+
+  #read(offset: number): number {
+    switch (offset) {
+      case regs.ICR:
+        return this.#interrupts.acknowledge();
+      case regs.ICS:
+        return this.#interrupts.causes;
+      case regs.IMS:
+        return this.#interrupts.mask;
+      case regs.SWSM: {
+        // Reading the semaphore takes it.
+        const value = this.#get(offset);
+        this.#set(offset, value | regs.SWSM_SMBI);
+        return value;
+      }
+    }
+    const value = this.#get(offset);
+    // Statistics clear when they are read.
+    if (offset >= regs.STATISTICS && offset < regs.STATISTICS_END) this.#set(offset, 0);
+    return value;
+  }
+
+  #write(offset: number, value: number): void {
+    switch (offset) {
+      case regs.CTRL:
+        this.#writeControl(value);
+        return;
+      case regs.CTRL_EXT:
+        this.#store(offset, value);
+        return;
+      case regs.EERD:
+        this.#set(offset, this.#eeprom.access(value));
+        return;
+      case regs.MDIC: {
+        const result = this.#phy.access(value);
+        this.#set(offset, result.value);
+        if (result.interrupt) this.#interrupts.raise(CAUSE_MDAC);
+        return;
+      }
+      case regs.ICR:
+        this.#interrupts.clear(value);
+        return;
+      case regs.ICS:
+        this.#interrupts.raise(value);
+        return;
+      case regs.IMS:
+        this.#interrupts.enable(value);
+        return;
+      case regs.IMC:
+        this.#interrupts.disable(value);
+        return;
+      default:
+        this.#store(offset, value);
+    }
+  }
+
+  #store(offset: number, value: number): void {
+    const mask = this.#writable[offset >> 2]!;
+    this.#set(offset, ((this.#get(offset) & ~mask) | (value & mask)) >>> 0);
+  }
+
+  #writeControl(value: number): void {
+    if (value & regs.CTRL_RST) {
+      this.#toPowerOn();
+      return;
+    }
+    const before = this.#get(regs.STATUS) & regs.STATUS_LU;
+    this.#store(regs.CTRL, value & ~regs.CTRL_PHY_RST);
+    if (value & regs.CTRL_PHY_RST) this.#phy.reset();
+    if (value & regs.CTRL_SLU && !before) {
+      this.#set(regs.STATUS, this.#get(regs.STATUS) | regs.STATUS_LU);
+      this.#interrupts.raise(CAUSE_LSC);
+    }
+  }
+}
+
+/** The address with ff:ff in its middle, first byte highest. */
+function serialNumber(mac: Uint8Array): { hi: number; lo: number } {
+  return {
+    hi: ((mac[0]! << 24) | (mac[1]! << 16) | (mac[2]! << 8) | 0xff) >>> 0,
+    lo: (0xff00_0000 | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!) >>> 0,
+  };
+}
+
+function parseMac(text: string): Uint8Array {
+  const parts = text.split(":").map((part) => (/^[0-9a-f]{2}$/i.test(part) ? Number.parseInt(part, 16) : Number.NaN));
+  if (parts.length === 6 && parts.every((part) => part >= 0)) return Uint8Array.from(parts);
+  throw descriptionError(
+    `"${text}" is no Ethernet address`,
+    "write six bytes in hexadecimal, such as 52:54:00:12:34:56",
+  );
+}

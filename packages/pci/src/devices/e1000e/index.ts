@@ -1,0 +1,2 @@
+// Intel's 82574L.
+export { E1000eDevice, type E1000eOptions } from "./device.ts";

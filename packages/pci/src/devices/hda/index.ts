@@ -1,0 +1,2 @@
+// High Definition Audio.
+export { HdaDevice, type HdaOptions } from "./device.ts";

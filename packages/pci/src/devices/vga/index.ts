@@ -1,0 +1,3 @@
+// The display.
+export { VgaDevice, type VgaOptions } from "./device.ts";
+export { LegacyVga } from "./legacy.ts";
