@@ -142,6 +142,7 @@ function commands(parser: Argv, choose: Choose): Argv {
         const [cache, summary] = [given.last("cache"), given.last("summary")];
         const request = {
           builtin: given.flag("builtin"),
+          kvm: given.flag("enable-kvm"),
           ...(cache === undefined ? {} : { cache }),
           ...(summary === undefined ? {} : { summary }),
         };

@@ -140,6 +140,15 @@ describe("cli options: run", () => {
     ]);
   });
 
+  it("say who executes the guest, in each of QEMU's spellings", () => {
+    for (const words of [["-enable-kvm"], ["-accel", "kvm"], ["-M", "pseries,accel=kvm"], ["-accel", "accel=kvm"]]) {
+      expect(request(...words, "-cpu", "host").machine.accel).toBe("kvm");
+    }
+    expect(request("-accel", "tcg").machine.accel).toBe("soft");
+    expect(request().machine).not.toHaveProperty("accel");
+    expect(request("-M", "pseries,vfio-accel=off", "-enable-kvm").machine).toMatchObject({ vfioAccel: false });
+  });
+
   it("join a drive with the device that uses it", () => {
     const { devices } = request("-drive", "file=d.img,if=none,id=d0,readonly=on", "-device", "nvme,drive=d0,serial=S1");
     expect(devices).toEqual([{ driver: "nvme", file: "d.img", readonly: true, serial: "S1" }]);
@@ -154,8 +163,10 @@ describe("cli options: run", () => {
     [["-smp", "2"], /one CPU/, /-smp 1/],
     [["-smp", "cpus=0"], /not a count of CPUs/, /-smp 1/],
     [["-cpu", "host"], /unknown CPU model "host"/, /power9/],
-    [["-enable-kvm"], /KVM is not available/, /leave out/],
-    [["-accel", "kvm,x=y"], /KVM is not available/, /leave out/],
+    [["-enable-kvm", "-accel", "tcg"], /two different accelerators/, /keep one/],
+    [["-enable-kvm", "-M", "pseries,accel=tcg"], /two different accelerators/, /keep one/],
+    [["-accel", "kvm,x=y"], /-accel: unknown property "x"/, /known: accel/],
+    [["-M", "pseries,vfio-accel=maybe"], /vfio-accel=maybe is not possible/, /on, off/],
     [["-accel", "hax"], /unknown accelerator "hax"/, /tcg/],
     [["-device", "vfoi,host=01:00.0"], /unknown device "vfoi"/, /-device vfio/],
     [["-device", "toString"], /unknown device "toString"/, /known/],

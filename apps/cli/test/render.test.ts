@@ -10,6 +10,7 @@ import { Capture } from "./helpers.ts";
 
 const summary: VmSummary = {
   machine: "pseries",
+  accelerator: "soft",
   timeline: [
     { name: "machine created", ms: 1.25, instructions: 0 },
     { name: "power off", ms: 1550, instructions: 298_200_000 },
@@ -73,6 +74,18 @@ describe("cli render: summary", () => {
         "  disk  63",
         "  epow   1",
       ].join("\n"),
+    );
+  });
+
+  it("shows under KVM which stage answered", () => {
+    const tce = { realMode: { H_PUT_TCE: 0 }, virtualMode: { H_PUT_TCE: 1200 }, userSpace: { H_PUT_TCE: 6 } };
+    const text = renderSummary(
+      { ...summary, accelerator: "kvm", kernelHypercalls: { H_CEDE: 9, H_PUT_TCE: 1200 }, tce },
+      styleFor({}, {}),
+    );
+    expect(text).toContain("  in KVM        1,209 hypercalls answered without an exit\n");
+    expect(text).toContain(
+      "TCE hypercalls\n             real mode  virtual mode  user space\n  H_PUT_TCE          0         1,200           6\n",
     );
   });
 

@@ -20,6 +20,8 @@ export interface DemoRequest {
   readonly cache?: string;
   /** Do not even try to fetch Linux. */
   readonly builtin: boolean;
+  /** In the modelled host's KVM. */
+  readonly kvm: boolean;
   readonly summary?: string;
 }
 
@@ -33,7 +35,9 @@ export async function demo(request: DemoRequest, io: CliIo): Promise<number> {
   say(style.bold("minivmm: a guest with a disk of its own"));
   say();
   const guest = await chooseGuest(request, io);
-  say(`  guest    ${guest.title} on machine pseries, ${MEMORY_MIB} MiB, POWER9 in software`);
+  say(
+    `  guest    ${guest.title} on machine pseries, ${MEMORY_MIB} MiB, POWER9 ${request.kvm ? "in KVM" : "in software"}`,
+  );
   say(`  host     modelled POWER9: sPAPR TCE IOMMU, 64 KiB pages (model:${HOST})`);
   say(`  device   -device vfio,host=${POWER9_DISK}  NVMe disk, 64 MiB`);
   say();
@@ -53,6 +57,7 @@ export async function demo(request: DemoRequest, io: CliIo): Promise<number> {
       kernel: guest.kernel,
       ...(guest.initrd === undefined ? {} : { initrd: guest.initrd }),
       append: guest.append,
+      accel: request.kvm ? "kvm" : "soft",
       devices: [{ driver: "vfio-pci", host: POWER9_DISK, id: "disk" }],
       console,
     });

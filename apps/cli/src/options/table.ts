@@ -31,7 +31,7 @@ export const RUN_OPTIONS: OptionTable = [
     name: "machine",
     aliases: ["M"],
     value: "NAME",
-    describe: "pseries[,ddw=on|off][,clock=wall|instructions]",
+    describe: "pseries[,ddw=on|off][,clock=wall|instructions][,accel=tcg|kvm][,vfio-accel=on|off]",
     group: "Machine",
   },
   {
@@ -43,8 +43,13 @@ export const RUN_OPTIONS: OptionTable = [
   },
   { name: "cpu", value: "MODEL", describe: "power9", group: "Machine" },
   { name: "smp", value: "N", describe: "number of CPUs: 1", group: "Machine" },
-  { name: "accel", value: "NAME", describe: "tcg: the CPU in software", group: "Machine" },
-  { name: "enable-kvm", describe: "ask for KVM; refused where the machine has none", group: "Machine" },
+  {
+    name: "accel",
+    value: "NAME",
+    describe: "tcg: the CPU in software (default); kvm: the host's KVM",
+    group: "Machine",
+  },
+  { name: "enable-kvm", describe: "the same as -accel kvm; refused where the host has none", group: "Machine" },
   {
     name: "global",
     value: "DRIVER.PROP=VALUE",
@@ -96,6 +101,7 @@ export const RESET_OPTIONS: OptionTable = [
 export const DEMO_OPTIONS: OptionTable = [
   CACHE,
   { name: "builtin", describe: "boot the built-in guest program instead of Linux" },
+  { name: "enable-kvm", describe: "run the guest in the modelled host's KVM" },
   { name: "summary", value: "FILE", describe: "also write the summary: JSON to FILE.json, text to others" },
   DEBUG,
 ];

@@ -38,7 +38,7 @@ function timeline({ timeline: marks }: VmSummary): string[] {
   return columns([{ title: "" }, right(""), right("")], rows, "  ");
 }
 
-function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls }: VmSummary): string[] {
+function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHypercalls }: VmSummary): string[] {
   const idle = runMs > 0 ? Math.round((100 * Math.min(idleMs, runMs)) / runMs) : 0;
   const rtas = Object.values(rtasCalls).reduce((sum, count) => sum + count, 0);
   const rows = [
@@ -49,6 +49,10 @@ function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls }: VmSummar
       `${grouped(exits.hypercall ?? 0)} hypercalls, ${grouped(exits.mmio ?? 0)} MMIO, ${grouped(rtas)} RTAS calls`,
     ],
   ];
+  if (kernelHypercalls !== undefined) {
+    const answered = Object.values(kernelHypercalls).reduce((sum, count) => sum + count, 0);
+    rows.push(["in KVM", `${grouped(answered)} hypercalls answered without an exit`]);
+  }
   return columns([{ title: "" }, { title: "" }], rows, "  ");
 }
 
