@@ -1,7 +1,7 @@
 // Faults that can be asked for on a modelled host. Each names a function by its address; all take effect at once.
 // Two more need no call: a DMA outside the windows freezes the PE where the description says so, and a process
 // spawned with a low `memlock` meets -ENOMEM.
-import { errnoName } from "@minivmm/host";
+import { EBUSY, errnoName } from "@minivmm/host";
 import type { PciFunction, PciTopology } from "@minivmm/pci";
 import type { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
 import type { VfioCore } from "@minivmm/vfio-core/model";
@@ -30,8 +30,10 @@ export class Faults {
   /** Binds a host driver to the function, so that its IOMMU group is no longer viable. Throws MODEL_FAULT when it cannot be. */
   takeGroup(bdf: string, driver = "host-driver"): void {
     const fn = this.#find(bdf);
-    if (fn.driver !== null) this.#vfio.unbind(fn.name);
-    const result = this.#vfio.bind(fn.name, driver);
+    // Unbinding a device in use would wait for its user.
+    const inUse = (this.#vfio.device(fn.name)?.openCount ?? 0) > 0;
+    if (fn.driver !== null && !inUse) this.#vfio.unbind(fn.name);
+    const result = inUse ? -EBUSY : this.#vfio.bind(fn.name, driver);
     if (result < 0) {
       throw new ModelHostError(`${fn.name} cannot be bound to ${driver}: ${errnoName(-result)}`, {
         code: "MODEL_FAULT",
