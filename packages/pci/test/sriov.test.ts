@@ -246,5 +246,11 @@ describe("pci NVMe with virtual functions", () => {
     expect([0, 4, 8, 0x14, 0x1c, 0x24].map(read)).toEqual([0, 0, 0, 0, 2, 0]);
     vf.writeBar(0, 0x2008, 4, 0x1234, 0);
     expect(read(0x2008)).toBe(0x1234);
+    vf.online = true;
+    expect([read(8), read(0x1c)]).toEqual([0x00010400, 0]);
+    vf.reset("flr");
+    expect(read(8)).toBe(0x00010400);
+    vf.reset("power");
+    expect(read(0x1c)).toBe(2);
   });
 });

@@ -9,6 +9,7 @@ import { Msix } from "../../caps/msix.ts";
 import { addPcie } from "../../caps/pcie.ts";
 import { addPm } from "../../caps/pm.ts";
 import { Sriov } from "../../caps/sriov.ts";
+import type { ResetKind } from "../../config-space.ts";
 import { PciDevice } from "../../device.ts";
 import { PCI_CLASS_STORAGE_EXPRESS } from "../../registers.ts";
 import { NvmeController } from "./controller.ts";
@@ -126,7 +127,9 @@ export class NvmeDevice extends PciDevice {
     if (!this.#virtual) this.controller.disk.close();
   }
 
-  protected onReset(): void {
+  protected onReset(kind: ResetKind): void {
+    // A virtual function that was away comes back without what it had been assigned.
+    if (this.#virtual && kind === "power") this.online = false;
     this.controller.reset();
     this.#cc = 0;
     this.#csts = 0;
