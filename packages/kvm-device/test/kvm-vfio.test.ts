@@ -1,4 +1,4 @@
-import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENXIO } from "@minivmm/host";
+import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, EMFILE, ENOENT, ENXIO } from "@minivmm/host";
 import { KVM_DEV_TYPE_VFIO } from "@minivmm/kvm";
 import { VfioContainer } from "@minivmm/vfio-core";
 import { describe, expect, it } from "vitest";
@@ -165,6 +165,18 @@ describe("kvm-device: external users of old kernels (4.12)", () => {
     expect(core.groups.get(groups.a)?.containerUsers).toBe(2);
     vm.close();
     expect(core.groups.get(groups.a)?.containerUsers).toBe(1);
+  });
+});
+
+describe("kvm-device: a full descriptor table", () => {
+  it.each(["6.12", "4.12"] as const)("leaves no device behind when the descriptor table is full, on %s", (profile) => {
+    const { process, newVm, deviceOf } = testHost({ profile });
+    const { vm, model } = newVm();
+    process.setrlimit("nofile", { soft: process.fds.list().length, hard: 1024 });
+    expect(() => KvmVfioDevice.create(vm)).toThrow(errno(EMFILE));
+    expect(deviceOf(model)).toBeUndefined();
+    process.setrlimit("nofile", { soft: 1024, hard: 1024 });
+    expect(() => KvmVfioDevice.create(vm)).not.toThrow();
   });
 });
 

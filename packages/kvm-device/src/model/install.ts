@@ -36,5 +36,6 @@ function lastingAsItsVm(device: KvmVfio): KvmDeviceOps {
     has: (call) => device.has(call),
     set: (call) => device.set(call),
     release: () => undefined,
+    discard: () => device.release(),
   };
 }

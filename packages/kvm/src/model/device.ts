@@ -14,9 +14,12 @@ export function createDevice(call: IoctlCall, vm: Vm, types: ReadonlyMap<number,
   const make = types.get(request.type);
   if (!make) return -ENODEV;
   if (request.flags & KVM_CREATE_DEVICE_TEST) return 0;
-  const file = new OpenFile(new DeviceFile(vm, make(vm)), O_RDWR);
-  const fd = call.process.install(file);
-  if (fd < 0) return fd;
+  const device = make(vm);
+  const fd = call.process.install(new OpenFile(new DeviceFile(vm, device), O_RDWR));
+  if (fd < 0) {
+    device.discard?.();
+    return fd;
+  }
   try {
     call.arg.copyOut(kvm_create_device.encode({ ...request, fd }));
   } catch (error) {

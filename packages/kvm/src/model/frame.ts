@@ -62,6 +62,8 @@ export interface KvmDeviceOps {
   set?(call: AttributeCall): number;
   get?(call: AttributeCall): number;
   release(): void;
+  /** There was no descriptor for it: it goes at once, even if it would live as long as its VM. Comes after release. */
+  discard?(): void;
 }
 
 /** Makes a device of a type. Throws KernelError (EBUSY when the VM may have one only). */

@@ -18,6 +18,8 @@ const UPDATE_VADDR = 10;
 
 export interface PlainDescription {
   readonly kernel: Kernel;
+  /** The IOMMU makes all DMA coherent. */
+  readonly snoops: boolean;
   readonly functions: readonly plain.PlainFunction[];
   /** Vectors of each interrupt index. */
   irqCounts(bdf: string): IrqCounts;
@@ -69,7 +71,8 @@ export class PlainKernel extends PlainProcesses implements Calls {
   checkExtension(p: number, fd: number, extension: number): number {
     return this.ioctl(p, fd, "container", ({ container }) => {
       const ready = container.type !== 0;
-      return ALWAYS.has(extension) || (ready && (extension === DMA_CC || extension === UPDATE_VADDR)) ? 1 : 0;
+      if (extension === DMA_CC) return ready && this.description.snoops ? 1 : 0;
+      return ALWAYS.has(extension) || (ready && extension === UPDATE_VADDR) ? 1 : 0;
     });
   }
 

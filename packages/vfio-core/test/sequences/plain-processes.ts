@@ -72,6 +72,11 @@ export abstract class PlainProcesses {
     if (!file) return -EBADF;
     const { behind } = file;
     if (behind.kind === kind) return run(behind as Extract<plain.Behind, { kind: K }>);
+    return this.unknown(p, behind);
+  }
+
+  /** What a file answers to an ioctl that it does not know. */
+  protected unknown(_p: number, behind: plain.Behind): number {
     return behind.kind === "container" && behind.container.type === 0 ? -EINVAL : -ENOTTY;
   }
 }

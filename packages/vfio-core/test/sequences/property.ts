@@ -30,11 +30,12 @@ const FACTS: Readonly<Record<string, Facts>> = {
 
 /** What the reference must know of the test host. */
 export function describeHost(kernel: Kernel, real: ModelledKernel): PlainDescription {
-  const { topology } = real.host;
+  const { topology, core } = real.host;
   const functions = topology.functions.filter((fn) => !fn.isBridge && fn.group);
   const facts = (bdf: string) => FACTS[bdf] ?? LEGACY;
   return {
     kernel,
+    snoops: core.enforcesSnoop,
     functions: functions.map(({ name: bdf, group, driver }) => {
       return { bdf, group: group?.id ?? -1, driver, device: null, waiting: null };
     }),
