@@ -6,7 +6,7 @@ import type { VfioContainer } from "./container.ts";
 import { VfioDevice } from "./device.ts";
 import { ioctlsOf } from "./ioctl.ts";
 import { deviceRefused, groupNotViable, groupOpenRefused, refused, setContainerRefused } from "./refusals.ts";
-import { fullBdf } from "./sysfs.ts";
+import { fullBdf, groupNode } from "./sysfs.ts";
 
 export interface GroupStatus {
   /** No member is bound to a host driver. */
@@ -29,11 +29,11 @@ export class VfioGroup implements Disposable {
   }
 
   /**
-   * Opens /dev/vfio/N, or wraps a descriptor of it that was passed in; that one stays open at close().
+   * Opens /dev/vfio/N (or noiommu-N, where no IOMMU is behind it), or wraps a descriptor of it that was passed in; that one stays open at close().
    * Throws VfioError NO_GROUP_NODE, GROUP_BUSY, PERMISSION.
    */
   static open(host: Host, groupId: number, fd?: number): VfioGroup {
-    const own = fd ?? host.open(`/dev/vfio/${groupId}`, O_RDWR | O_CLOEXEC);
+    const own = fd ?? host.open(groupNode(host, groupId), O_RDWR | O_CLOEXEC);
     if (own < 0) throw groupOpenRefused(host, groupId, own);
     return new VfioGroup(host, groupId, own, fd === undefined);
   }

@@ -5,7 +5,8 @@
  */
 import { EACCES, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENOMEM, EPERM, errnoName, type Host } from "@minivmm/host";
 import { VfioError } from "../error.ts";
-import { groupMembers } from "./sysfs.ts";
+import { VFIO_NOIOMMU_IOMMU } from "../uapi.ts";
+import { groupMembers, groupNode } from "./sysfs.ts";
 
 /** Drivers that leave a group available to user space. */
 const HARMLESS = new Set(["vfio-pci", "pci-stub", "pcieport"]);
@@ -38,7 +39,8 @@ export function containerOpenRefused(host: Host, result: number): VfioError {
 }
 
 export function groupOpenRefused(host: Host, group: number, result: number): VfioError {
-  const path = `/dev/vfio/${group}`;
+  const path = groupNode(host, group);
+  if (result === -EPERM && path.includes("noiommu-")) return withoutIommu(`${path} cannot be opened`);
   const members = groupMembers(host, group);
   if (result === -ENOENT || result === -ENODEV) {
     return new VfioError(`${path} does not exist: no device of IOMMU group ${group} is bound to vfio-pci`, {
@@ -72,6 +74,9 @@ export function groupNotViable(host: Host, group: number, errno?: number): VfioE
 }
 
 export function setContainerRefused(host: Host, group: number, attached: boolean, result: number): VfioError {
+  if (result === -EPERM && groupNode(host, group).includes("noiommu-")) {
+    return withoutIommu(`IOMMU group ${group} cannot join the container, or other groups in it have an IOMMU`);
+  }
   if (result === -EPERM) return groupNotViable(host, group, EPERM);
   if (result === -EINVAL && attached) {
     return new VfioError(`IOMMU group ${group} has a container already`, {
@@ -96,6 +101,7 @@ export function setIommuRefused(type: number, offered: number[], result: number)
       },
     );
   }
+  if (result === -EPERM && type === VFIO_NOIOMMU_IOMMU) return withoutIommu(`IOMMU type ${type} cannot be set`);
   if (result === -EPERM) {
     return new VfioError(`IOMMU type ${type} was refused: the host cannot isolate interrupts`, {
       code: "PERMISSION",
@@ -105,6 +111,15 @@ export function setIommuRefused(type: number, offered: number[], result: number)
     });
   }
   return refused(`IOMMU type ${type} cannot be set`, result, { type, offered });
+}
+
+/** A step that only CAP_SYS_RAWIO may take, because nothing will confine the device. */
+function withoutIommu(what: string): VfioError {
+  return new VfioError(`${what}: there is no IOMMU, and the right to go without one is missing`, {
+    code: "PERMISSION",
+    errno: EPERM,
+    hint: "Grant CAP_SYS_RAWIO (or run as root), if the device may reach all of the host's memory; better use an IOMMU.",
+  });
 }
 
 export function deviceRefused(host: Host, group: number, bdf: string, result: number): VfioError {

@@ -39,6 +39,13 @@ export function iommuGroupOf(host: Host, bdf: string): number {
   });
 }
 
+/** The node of a group: `/dev/vfio/N`, or `/dev/vfio/noiommu-N` for one that VFIO made where there is no IOMMU. */
+export function groupNode(host: Host, group: number): string {
+  const name = host.readFile(`/sys/kernel/iommu_groups/${group}/name`);
+  const without = typeof name !== "number" && new TextDecoder().decode(name).trim() === "vfio-noiommu";
+  return `/dev/vfio/${without ? "noiommu-" : ""}${group}`;
+}
+
 /** Members of a group with their drivers; empty when sysfs does not tell. */
 export function groupMembers(host: Host, group: number): GroupMember[] {
   const names = host.readdir(`/sys/kernel/iommu_groups/${group}/devices`);

@@ -107,5 +107,5 @@ function unmapDma(context: IommufdContext, { arg }: IoctlCall): number {
     gone = unmapRange(table, iova, size);
   }
   arg.copyOut(struct.encode({ ...value, size: gone.bytes }));
-  return -gone.errno;
+  return gone.errno === 0 ? 0 : -gone.errno;
 }
