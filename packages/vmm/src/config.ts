@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { PciDevice } from "@minivmm/pci";
 import type { ConsoleBackend } from "./console.ts";
 import { hex, VmmError } from "./errors.ts";
+import { placeDisks, type VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
 
 /** A whole function of the host given to the guest through VFIO. */
 export interface VfioPciConfig {
@@ -29,7 +30,7 @@ export interface EmulatedConfig {
   readonly slot?: number;
 }
 
-export type DeviceConfig = VfioPciConfig | EmulatedConfig;
+export type DeviceConfig = VfioPciConfig | EmulatedConfig | VscsiConfig;
 
 export interface VmConfig {
   readonly machine: "pseries";
@@ -142,10 +143,17 @@ function readKernel({ kernel }: VmConfig): { kernelName: string; kernel: Uint8Ar
 
 function checkDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[] {
   const seen = new Set<string>();
-  return devices.map((device) => {
+  return devices.map((device, index) => {
     if (device.driver === "emulated") return device;
+    if (device.driver === "spapr-vscsi") {
+      placeDisks(device.id ?? `dev${index}`, device.disks);
+      return device;
+    }
     if (device.driver !== "vfio-pci") {
-      throw usage(`unknown device driver "${String((device as DeviceConfig).driver)}"`, "known: vfio-pci, emulated");
+      throw usage(
+        `unknown device driver "${String((device as DeviceConfig).driver)}"`,
+        "known: vfio-pci, emulated, spapr-vscsi",
+      );
     }
     if (!HOST_ADDRESS.test(device.host)) {
       throw usage(

@@ -2,5 +2,13 @@
 export type { DeviceConfig, EmulatedConfig, VfioPciConfig, VmConfig } from "./config.ts";
 export type { ConsoleBackend } from "./console.ts";
 export { VmmError, type VmmErrorCode } from "./errors.ts";
-export type { DeviceSummary, DmaSummary, TceCallSummary, TimelineMark, VmSummary } from "./summary.ts";
+export type { ScsiDiskConfig, VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
+export type {
+  DeviceSummary,
+  DmaSummary,
+  TceCallSummary,
+  TimelineMark,
+  VioSummary,
+  VmSummary,
+} from "./summary.ts";
 export { createVm, type Vm, type VmExit } from "./vm.ts";

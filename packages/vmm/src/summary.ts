@@ -39,6 +39,21 @@ export interface DeviceSummary {
   readonly problems: readonly string[];
 }
 
+/** A device on the VIO bus. */
+export interface VioSummary {
+  readonly name: string;
+  /** Unit address, which is the LIOBN of its DMA window too. */
+  readonly unit: number;
+  /** Messages that the guest sent; those that could not be carried out. */
+  readonly messages: number;
+  readonly refused: number;
+  /** SCSI commands to disks, those that failed (a unit attention counts), and the data of reads and writes. */
+  readonly commands: number;
+  readonly failures: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
 export interface VmSummary {
   readonly machine: string;
   readonly accelerator: "soft" | "kvm";
@@ -58,6 +73,7 @@ export interface VmSummary {
   /** One a container that devices are passed through with. */
   readonly dma: readonly DmaSummary[];
   readonly devices: readonly DeviceSummary[];
+  readonly vio: readonly VioSummary[];
   readonly interrupts: Readonly<Record<string, number>>;
   readonly exits: Readonly<Record<string, number>>;
   readonly console: { readonly outputBytes: number; readonly inputBytes: number; readonly inputDropped: number };

@@ -5,7 +5,7 @@ import type { Accelerator } from "./accel/accelerator.ts";
 import { kvmAccelerator } from "./accel/kvm.ts";
 import { softwareAccelerator } from "./accel/software.ts";
 import { loadElf, parseElf, placeBootImages } from "./boot/index.ts";
-import { type ResolvedConfig, resolveConfig, type VfioPciConfig, type VmConfig } from "./config.ts";
+import { type DeviceConfig, type ResolvedConfig, resolveConfig, type VfioPciConfig, type VmConfig } from "./config.ts";
 import { ConsolePort } from "./console.ts";
 import { VmmError } from "./errors.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
@@ -13,6 +13,8 @@ import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tr
 import type { TceListener } from "./machines/pseries/iommu.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
 import { TceDma } from "./machines/pseries/tce-dma.ts";
+import type { VscsiAdapter } from "./machines/pseries/vio/vscsi/adapter.ts";
+import { plugVscsi, type VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
 import { EmulatedEndpoint } from "./pci/emulated.ts";
 import type { PciEndpoint } from "./pci/endpoint.ts";
 import { VfioPciEndpoint } from "./pci/vfio-pci.ts";
@@ -69,6 +71,7 @@ class PseriesVm implements Vm {
   private readonly timeline: Timeline;
   private readonly machine: PseriesMachine;
   private readonly accel: Accelerator;
+  private readonly adapters: VscsiAdapter[] = [];
   private readonly sessions = new Map<string, VfioSession>();
   private state: "ready" | "running" | "ended" | "closed" = "ready";
   private runMs = 0;
@@ -93,9 +96,12 @@ class PseriesVm implements Vm {
   }
 
   plugDevices(): void {
+    const { machine, ram } = this;
+    const platform = { ram, tables: machine.tables, xics: machine.xics };
     this.config.devices.forEach((device, index) => {
-      const endpoint = this.makeEndpoint(device, device.id ?? `dev${index}`);
-      this.machine.phb.plug(endpoint, device.slot);
+      const name = device.id ?? `dev${index}`;
+      if (device.driver === "spapr-vscsi") this.adapters.push(plugVscsi(machine.vio, platform, name, device));
+      else machine.phb.plug(this.makeEndpoint(device, name), device.slot);
     });
     if (this.config.devices.length > 0) this.timeline.mark("devices taken");
   }
@@ -110,6 +116,7 @@ class PseriesVm implements Vm {
       rtasEntry: machine.rtasEntry,
       rtasTokens: machine.rtas.tokens(),
       slots: machine.phb.slots,
+      vdevices: machine.vio.devices.map((device) => device.deviceTreeNode()),
       dmaWindowBytes,
       ddw,
     });
@@ -179,6 +186,13 @@ class PseriesVm implements Vm {
         slot,
         problems: [...endpoint.problems],
       })),
+      vio: this.adapters.map(({ name, unit, counters, units }) => ({
+        name,
+        unit,
+        messages: counters.messages,
+        refused: counters.refused,
+        ...units.counters(),
+      })),
       interrupts: machine.xics.delivered(),
       exits: { ...accel.exits, unclaimedMmio: machine.phb.unclaimed, strayMmio: machine.strayAccesses },
       console: {
@@ -223,7 +237,7 @@ class PseriesVm implements Vm {
     this.close();
   }
 
-  private makeEndpoint(device: ResolvedConfig["devices"][number], name: string): PciEndpoint {
+  private makeEndpoint(device: Exclude<DeviceConfig, VscsiConfig>, name: string): PciEndpoint {
     if (device.driver === "vfio-pci") {
       return new VfioPciEndpoint(name, this.host, this.sessionOf(device).open(device.host, device.groupFd));
     }

@@ -3,6 +3,6 @@
 export { bareDiskProgram } from "./bare-disk.ts";
 export { type BareDiskOptions, MMIO_WINDOW_32, MMIO_WINDOW_64 } from "./bare-layout.ts";
 export { type DiskPattern, diskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
-export { NVME_MODULES } from "./linux-calls.ts";
+export { NVME_MODULES, VSCSI_MODULES } from "./linux-calls.ts";
 export type { LinuxDiskInitOptions } from "./linux-disk.ts";
 export { linuxDiskInit } from "./linux-init.ts";

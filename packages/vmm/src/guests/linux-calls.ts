@@ -42,16 +42,29 @@ export function systemCall(code: GuestCode, name: keyof typeof SYS): void {
   code.a.sc();
 }
 
-/**
- * Modules of Debian's 6.1 ppc64el kernel that /dev/nvme0n1 needs, below lib/modules/VERSION/, in loading order
- * (modinfo's depends; uncompressed there).
- */
-export const NVME_MODULES = [
+/** What the disk drivers share: checksums of protection information. */
+const T10_MODULES = [
   "kernel/crypto/crct10dif_common.ko",
   "kernel/lib/crc-t10dif.ko",
   "kernel/lib/crc64.ko",
   "kernel/lib/crc64-rocksoft.ko",
   "kernel/block/t10-pi.ko",
+] as const;
+
+/**
+ * Modules of Debian's 6.1 ppc64el kernel that /dev/nvme0n1 needs, below lib/modules/VERSION/, in loading order
+ * (modinfo's depends; uncompressed there).
+ */
+export const NVME_MODULES = [
+  ...T10_MODULES,
   "kernel/drivers/nvme/host/nvme-core.ko",
   "kernel/drivers/nvme/host/nvme.ko",
+] as const;
+
+/** The same for /dev/sda on a virtual SCSI adapter; the SCSI core is built in. */
+export const VSCSI_MODULES = [
+  ...T10_MODULES,
+  "kernel/drivers/scsi/sd_mod.ko",
+  "kernel/drivers/scsi/scsi_transport_srp.ko",
+  "kernel/drivers/scsi/ibmvscsi/ibmvscsi.ko",
 ] as const;

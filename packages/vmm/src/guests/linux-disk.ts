@@ -10,8 +10,8 @@ import { BLKGETSIZE64, O_DIRECT, O_RDWR, systemCall } from "./linux-calls.ts";
 export interface LinuxDiskInitOptions {
   /** Paths of kernel modules in the initramfs, in loading order (dependencies first), not compressed. Default none. */
   readonly modules?: readonly string[];
-  /** Default "/dev/nvme0n1". */
-  readonly device?: string;
+  /** The disks to try, one after the other. Default ["/dev/nvme0n1"]. */
+  readonly devices?: readonly string[];
   /** Bytes to read and, behind them, to write; a multiple of requestBytes. The disk has twice as many. Default 1 MiB. */
   readonly bytes?: number;
   /** Bytes of one read or write call; a multiple of 4096. Default 64 KiB. */
@@ -39,8 +39,13 @@ export function emitDiskRoutines(code: GuestCode, s: LinuxDiskInitSettings): voi
 
 /** Prints "minivmm-init: FAIL <what> <r27 in decimal>" and ends with status 1. */
 function fail(code: GuestCode, what: string): void {
-  const { a } = code;
   code.print(`\nminivmm-init: FAIL ${what} `);
+  finishFailed(code);
+}
+
+/** The end of a FAIL line. */
+function finishFailed(code: GuestCode): void {
+  const { a } = code;
   a.mr(r3, r27);
   a.bl("putDecimal");
   code.print("\n");
@@ -48,20 +53,21 @@ function fail(code: GuestCode, what: string): void {
   a.b("finish");
 }
 
-/** "openDisk": r3 = descriptor; tries again every 50 ms while the device is not there. */
+/** "openDisk": r3 = path, then descriptor; tries again every 50 ms while the device is not there. */
 function emitOpenDisk(code: GuestCode, s: LinuxDiskInitSettings): void {
   const { a } = code;
-  code.routine("openDisk", [r30], 16, (locals) => {
-    a.li64(r30, s.waitSteps);
+  code.routine("openDisk", [r29, r30], 16, (locals) => {
+    a.mr(r30, r3);
+    a.li64(r29, s.waitSteps);
     a.label("openDisk.again");
-    a.la(r3, code.text(s.device));
+    a.mr(r3, r30);
     a.li64(r4, s.asInit ? O_RDWR | O_DIRECT : O_RDWR);
     a.li(r5, 0);
     systemCall(code, "open");
     a.bns("openDisk.return");
     a.mr(r27, r3);
-    a.addi(r30, r30, -1);
-    a.cmpdi(r30, 0);
+    a.addi(r29, r29, -1);
+    a.cmpdi(r29, 0);
     a.ble("openDisk.never");
     a.li(r3, 0);
     a.std(r3, locals, r1);
@@ -72,7 +78,10 @@ function emitOpenDisk(code: GuestCode, s: LinuxDiskInitSettings): void {
     systemCall(code, "nanosleep");
     a.b("openDisk.again");
     a.label("openDisk.never");
-    fail(code, `cannot open ${s.device}, error`);
+    code.print("\nminivmm-init: FAIL cannot open ");
+    a.bl("putPath");
+    code.print(", error ");
+    finishFailed(code);
   });
 }
 

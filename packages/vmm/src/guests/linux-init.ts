@@ -1,5 +1,5 @@
-// A static, integer-only ppc64le Linux /init made with the mini assembler: it loads the NVMe driver's modules, waits for
-// the disk, reads and checks a known pattern with O_DIRECT, writes another one behind it, reads that back, says PASS or
+// A static, integer-only ppc64le Linux /init made with the mini assembler: it loads drivers' modules, waits for each
+// disk, reads and checks a known pattern with O_DIRECT, writes another one behind it, reads that back, says PASS or
 // FAIL on the console and switches the machine off. It needs no C library, no FP and no vector registers.
 // Registers that live through main: r31 = disk descriptor, r30 = offset, r29 = end offset, r28 = buffer.
 
@@ -25,7 +25,7 @@ const LINE_BYTES = 256;
 export function linuxDiskInit(options: LinuxDiskInitOptions = {}): Uint8Array {
   const settings: LinuxDiskInitSettings = {
     modules: [],
-    device: "/dev/nvme0n1",
+    devices: ["/dev/nvme0n1"],
     bytes: 1 << 20,
     requestBytes: 64 << 10,
     waitSteps: 200,
@@ -66,21 +66,10 @@ function emitMain(code: GuestCode, s: LinuxDiskInitSettings): void {
     a.la(r3, code.text(path));
     a.bl("loadModule");
   }
-  a.bl("openDisk");
-  a.mr(r31, r3);
-  a.bl("printSize");
-
-  code.print("disk: read ");
-  setRange(code, 0, s.bytes);
-  a.bl("verifyRead");
-  reportBytes(code, s.bytes, ", pattern ok\n");
-
-  setRange(code, s.bytes, 2 * s.bytes);
-  a.bl("writePattern");
-  code.print("disk: wrote ");
-  setRange(code, s.bytes, 2 * s.bytes);
-  a.bl("verifyWritten");
-  reportBytes(code, s.bytes, ", read back ok\n");
+  for (const device of s.devices) {
+    a.la(r3, code.text(device));
+    emitTryDisk(code, s);
+  }
   code.print("minivmm-init: PASS\n");
   a.li(r14, 0);
   if (s.interactive) a.bl("echo");
@@ -96,6 +85,28 @@ function emitMain(code: GuestCode, s: LinuxDiskInitSettings): void {
   a.mr(r3, r14);
   systemCall(code, "exit");
   a.b("finish");
+}
+
+/** All steps with the disk whose path is in r3. */
+function emitTryDisk(code: GuestCode, s: LinuxDiskInitSettings): void {
+  const { a } = code;
+  a.bl("openDisk");
+  a.mr(r31, r3);
+  a.bl("printSize");
+
+  code.print("disk: read ");
+  setRange(code, 0, s.bytes);
+  a.bl("verifyRead");
+  reportBytes(code, s.bytes, ", pattern ok\n");
+
+  setRange(code, s.bytes, 2 * s.bytes);
+  a.bl("writePattern");
+  code.print("disk: wrote ");
+  setRange(code, s.bytes, 2 * s.bytes);
+  a.bl("verifyWritten");
+  reportBytes(code, s.bytes, ", read back ok\n");
+  a.mr(r3, r31);
+  systemCall(code, "close");
 }
 
 function setRange(code: GuestCode, from: number, to: number): void {

@@ -12,6 +12,8 @@ export interface DeviceTreeRequest extends PciTreeRequest {
   readonly initrd: { readonly start: number; readonly end: number } | undefined;
   readonly rtasEntry: number;
   readonly rtasTokens: Readonly<Record<string, number>>;
+  /** Nodes of the VIO devices besides the console. Default none. */
+  readonly vdevices?: readonly FdtNode[];
 }
 
 const CPU_VERSION_POWER9 = 0x0f000005;
@@ -44,7 +46,7 @@ export function pseriesDeviceTree(request: DeviceTreeRequest): FdtNode {
     rtasNode(request),
     cpusNode(),
     fdtNode("memory@0", { device_type: "memory", reg: [0, 0, ...cells64(request.ramBytes)] }),
-    vdeviceNode(),
+    vdeviceNode(request),
     fdtNode("interrupt-controller", {
       device_type: "PowerPC-External-Interrupt-Presentation",
       compatible: "IBM,ppc-xicp",
@@ -73,7 +75,7 @@ function chosenNode({ append, initrd }: DeviceTreeRequest): FdtNode {
   });
 }
 
-function rtasNode({ rtasEntry, rtasTokens, ddw }: DeviceTreeRequest): FdtNode {
+function rtasNode({ rtasEntry, rtasTokens, ddw, vdevices = [] }: DeviceTreeRequest): FdtNode {
   const tokens: Record<string, FdtValue> = {};
   for (const [name, token] of Object.entries(rtasTokens)) {
     if (ddw || !name.endsWith("-pe-dma-window")) tokens[name] = token;
@@ -82,7 +84,7 @@ function rtasNode({ rtasEntry, rtasTokens, ddw }: DeviceTreeRequest): FdtNode {
     "linux,rtas-base": rtasEntry,
     "linux,rtas-entry": rtasEntry,
     "rtas-size": RTAS_SIZE,
-    "ibm,hypertas-functions": HYPERTAS_FUNCTIONS,
+    "ibm,hypertas-functions": vdevices.length > 0 ? [...HYPERTAS_FUNCTIONS, "hcall-crq"] : HYPERTAS_FUNCTIONS,
     "ibm,change-msix-capable": true,
     ...tokens,
   });
@@ -104,7 +106,7 @@ function cpusNode(): FdtNode {
   ]);
 }
 
-function vdeviceNode(): FdtNode {
+function vdeviceNode({ vdevices = [] }: DeviceTreeRequest): FdtNode {
   return fdtNode(
     "vdevice",
     {
@@ -122,6 +124,7 @@ function vdeviceNode(): FdtNode {
         reg: VTY_UNIT,
         interrupts: [IRQ_VTY, 0],
       }),
+      ...vdevices,
     ],
   );
 }

@@ -11,6 +11,7 @@ import { type HcallCpu, registerCpuHcalls } from "./hcalls/cpu.ts";
 import { registerLogicalCiHcalls } from "./hcalls/logical-ci.ts";
 import { HcallTable } from "./hcalls/table.ts";
 import { registerTceHcalls } from "./hcalls/tce.ts";
+import { registerVioHcalls } from "./hcalls/vio.ts";
 import { registerXicsHcalls } from "./hcalls/xics.ts";
 import { TceTables } from "./iommu.ts";
 import { IRQ_EPOW, rtasEntry } from "./memory-map.ts";
@@ -22,6 +23,7 @@ import { registerPciConfig } from "./rtas/pci-config.ts";
 import { registerPlatform } from "./rtas/platform.ts";
 import { RtasTable } from "./rtas/table.ts";
 import { registerXics } from "./rtas/xics.ts";
+import { VioBus } from "./vio/bus.ts";
 import { Vty } from "./vty.ts";
 import { Xics } from "./xics.ts";
 
@@ -49,6 +51,7 @@ export class PseriesMachine {
   readonly phb: Phb;
   readonly tables = new TceTables();
   readonly windows: DmaWindows;
+  readonly vio = new VioBus();
   readonly hcalls = new HcallTable();
   readonly rtas: RtasTable;
   /** Set when the guest asked for the end of the run. */
@@ -71,6 +74,7 @@ export class PseriesMachine {
     registerCpuHcalls(this.hcalls, cpu, ram);
     registerXicsHcalls(this.hcalls, this.xics, this.phb);
     registerTceHcalls(this.hcalls, this.tables, ram);
+    registerVioHcalls(this.hcalls, this.vio);
     registerLogicalCiHcalls(this.hcalls, ram, this.phb);
 
     registerPlatform(
@@ -105,10 +109,13 @@ export class PseriesMachine {
 
   close(): void {
     this.phb.close();
+    this.vio.close();
   }
 
   private stop(request: StopRequest, timeline: Timeline): void {
     this.stopRequest ??= request;
+    // No queue and no window outlives the system that set it up.
+    this.vio.reset();
     timeline.mark(request === "power-off" ? "power off" : "reset");
   }
 }

@@ -25,6 +25,8 @@ export const MSI_WINDOW_LO = 0;
 export const XICS_IRQ_BASE = 0x1000;
 export const XICS_IRQ_COUNT = 0x800;
 export const IRQ_EPOW = 0x1000;
+/** 256 interrupts of the VIO bus; the console has the first. */
+export const IRQ_VIO = 0x1100;
 export const IRQ_VTY = 0x1100;
 /** Four level interrupts of the host bridge. */
 export const IRQ_PCI_LSI = 0x1200;
@@ -33,6 +35,8 @@ export const IRQ_MSI_FIRST = 0x1300;
 /** Device-tree handle of the interrupt controller, which interrupt maps refer to. */
 export const XICS_PHANDLE = 0x1111;
 
+/** Unit addresses that the machine hands out begin here. */
+export const VIO_UNIT_BASE = 0x7100_0000;
 export const VTY_UNIT = 0x7100_0000;
 
 /** Logical I/O bus number of window `window` (0 default, 1 dynamic) of host bridge 0. */

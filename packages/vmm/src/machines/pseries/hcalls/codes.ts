@@ -1,8 +1,12 @@
 // Return codes and tokens of PAPR hypercalls, under their PAPR names. Source: PAPR 2.7 chapter 14.
 export const H_SUCCESS = 0;
+export const H_CLOSED = 2;
 export const H_HARDWARE = -1;
 export const H_FUNCTION = -2;
 export const H_PARAMETER = -4;
+export const H_NOT_FOUND = -7;
+export const H_DROPPED = -12;
+export const H_RESOURCE = -16;
 export const H_P2 = -55;
 export const H_P3 = -56;
 export const H_P4 = -57;
@@ -25,8 +29,13 @@ export const H_REGISTER_VPA = 0xdc;
 export const H_CEDE = 0xe0;
 export const H_CONFER = 0xe4;
 export const H_PROD = 0xe8;
+export const H_REG_CRQ = 0xfc;
+export const H_FREE_CRQ = 0x100;
+export const H_VIO_SIGNAL = 0x104;
+export const H_SEND_CRQ = 0x108;
 export const H_STUFF_TCE = 0x138;
 export const H_PUT_TCE_INDIRECT = 0x13c;
 export const H_GET_CPU_CHARACTERISTICS = 0x1c8;
+export const H_ENABLE_CRQ = 0x2b0;
 export const H_SET_MODE = 0x31c;
 export const H_REGISTER_PROC_TBL = 0x37c;
