@@ -18,7 +18,7 @@ export function linesOf(name: string, text: string): Line[] {
     if (line.trim() === "") continue;
     let value: unknown;
     try {
-      value = JSON.parse(line);
+      value = JSON.parse(exact(line));
     } catch {
       throw wrongLine(name, index + 1, "not JSON");
     }
@@ -39,4 +39,12 @@ export function wrongLine(name: string, line: number, what: string): Conformance
     details: { file: name, line },
     hint: "Recordings hold one JSON object a line and begin with their machine; see the README of @minivmm/conformance.",
   });
+}
+
+/** A string, or an integer that a double may not hold. */
+const STRING_OR_LONG = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])\d{16,}(?![\d.eE])/g;
+
+/** The line with such integers as the text that recordings use for them. */
+function exact(line: string): string {
+  return line.replace(STRING_OR_LONG, (found) => (found.startsWith('"') ? found : `"0x${BigInt(found).toString(16)}"`));
 }

@@ -86,6 +86,11 @@ export interface Machine {
   readonly name: string;
   /** The stage for one case, or why this machine cannot play it. */
   enter(recorded: RecordedMachine, needs: CaseNeeds): Stage | { readonly skip: string };
+  /**
+   * Runs a whole case in a process of its own, where the machine is the one that it runs on. The result is plain data.
+   * Throws ConformanceError CASE_CRASHED when that process does not end as it should.
+   */
+  isolated?<T>(run: () => T): T;
 }
 
 /** What a case says about the process that it runs in. */

@@ -1,6 +1,7 @@
 // One replayer for every recording on every machine.
 // Invariants: each case is played on a stage of its own; what goes wrong while playing is a difference, not an exception.
 
+import { ConformanceError } from "./error.ts";
 import type { Machine } from "./machine.ts";
 import { playPpc } from "./ppc/player.ts";
 import type { RecordedCase, Recording } from "./recording.ts";
@@ -15,7 +16,16 @@ export interface ReplayOptions {
 }
 
 export function playCase(recorded: RecordedCase, machine: Machine): CaseResult {
-  return recorded.format === "x86" ? playX86(recorded, machine) : playPpc(recorded, machine);
+  const play = (): CaseResult => (recorded.format === "x86" ? playX86(recorded, machine) : playPpc(recorded, machine));
+  if (!machine.isolated) return play();
+  try {
+    return machine.isolated(play);
+  } catch (error) {
+    if (!(error instanceof ConformanceError)) throw error;
+    const { name } = recorded;
+    const crash = { case: name, step: "", call: "", field: "ret", expected: "an end", got: error.message };
+    return { name, steps: 0, differences: [crash] };
+  }
 }
 
 /** Plays the cases of a recording and sums up. */

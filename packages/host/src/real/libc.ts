@@ -54,15 +54,23 @@ function loadKoffi(): KoffiModule {
   }
 }
 
-function bind(koffi: KoffiModule): Libc {
+/** Makes a caller of a C function: (its name, type of its result, types of its arguments). */
+export type Binder = <A extends unknown[]>(name: string, result: string, args: string[]) => (...args: A) => number;
+
+/** A binder whose callers return -errno for -1. */
+export function binder(koffi: KoffiModule): Binder {
   const c = koffi.load(null);
-  const checked = <A extends unknown[]>(name: string, result: string, args: string[]): ((...args: A) => number) => {
+  return (name, result, args) => {
     const call = c.func(name, result, args);
     return (...values) => {
       const returned = call(...values) as number;
       return returned === -1 ? -koffi.errno() : returned;
     };
   };
+}
+
+function bind(koffi: KoffiModule): Libc {
+  const checked = binder(koffi);
   return {
     koffi,
     open: checked("open", "int", ["const char *", "int", "int"]),
