@@ -13,6 +13,7 @@ export const KVM_CAP_PPC_FIXUP_HCALL = 103;
 export const KVM_CAP_PPC_MMU_RADIX = 134;
 export const KVM_CAP_PPC_MMU_HASH_V3 = 135;
 export const KVM_CAP_PPC_GET_CPU_CHAR = 151;
+export const KVM_CAP_PPC_NESTED_HV = 160;
 export const KVM_CAP_PPC_RPT_INVALIDATE = 202;
 export const KVM_CAP_PPC_AIL_MODE_3 = 210;
 

@@ -1,6 +1,7 @@
 // Transfers of the edu device, driven through its VFIO file: a read fills the device's buffer from memory, a write stores
 // the buffer. What the recorder had put into memory is known from what the transfers showed.
 
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from "@minivmm/host";
 import { regionZero } from "./file-calls.ts";
 import type { PpcStep } from "./format.ts";
 import { type Answer, big, type Call, hex, type PpcScene } from "./scene.ts";
@@ -28,9 +29,12 @@ export const DMA_CALLS: Readonly<Record<string, Call>> = {
 function openEdu(scene: PpcScene): Answer {
   const fd = [...scene.fds].findLast(([name]) => /^d\d/.test(name))?.[1] ?? -1;
   scene.edu = fd;
+  const { host } = scene.actor;
   const { size, flags } = regionZero(scene, fd);
-  scene.actor.host.pwrite(fd, new Uint8Array([MEMORY_AND_MASTER, 0]), CONFIG_REGION + PCI_COMMAND);
-  return { ret: 0, out: { bar0_size: hex(size), bar0_flags: flags } };
+  host.pwrite(fd, new Uint8Array([MEMORY_AND_MASTER, 0]), CONFIG_REGION + PCI_COMMAND);
+  // The recorder drove the device through a mapping that it kept, which keeps the device open.
+  const bar = host.mmap({ fd, length: Number(size), prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED });
+  return { ret: 0, out: { bar0_size: hex(size), bar0_flags: flags, mmap_ok: typeof bar === "number" ? 0 : 1 } };
 }
 
 function readMemory(scene: PpcScene, { out }: PpcStep, next: PpcStep | undefined): Answer {
@@ -41,6 +45,7 @@ function readMemory(scene: PpcScene, { out }: PpcStep, next: PpcStep | undefined
   const shown = followed ? big(next.out.probe_after) : 0n;
   if (from !== null) poke(scene, from, shown !== 0n ? shown : big(out.probe_before));
   transfer(scene, "read", iova);
+  scene.bufferKnown = true;
   return { ret: 0 };
 }
 
@@ -49,7 +54,11 @@ function writeMemory(scene: PpcScene, { out }: PpcStep): Answer {
   const to = scene.target(iova);
   if (to !== null) poke(scene, to, big(out.probe_before));
   transfer(scene, "write", iova);
-  return { ret: 0, ...(to === null ? {} : { out: { probe_after: hex(peek(scene, to)) } }) };
+  if (to === null) return { ret: 0 };
+  const after = peek(scene, to);
+  // Before the first read of a case the buffer holds what an earlier case left: that it arrived is all.
+  const arrived = !scene.bufferKnown && after !== big(out.probe_before) && out.probe_after !== out.probe_before;
+  return { ret: 0, out: { probe_after: arrived ? out.probe_after : hex(after) } };
 }
 
 function transfer(scene: PpcScene, direction: "read" | "write", iova: bigint): void {

@@ -39,15 +39,34 @@ export const GUEST_CALLS: Readonly<Record<string, Call>> = {
     return { ret: scene.guest?.place(big(args.pc), msr, place) ?? -1 };
   },
   fill_tce_list: (scene, { out }) => {
-    const list = new DataView(new ArrayBuffer(Number(out.n) * 8));
-    for (let i = 0; i < Number(out.n); i++) list.setBigUint64(i * 8, big(out.first) + BigInt(i) * big(out.inc));
-    return { ret: scene.actor.writeMemory(scene.guestMemory + big(out.gpa), new Uint8Array(list.buffer)) };
+    scene.list = big(out.gpa);
+    const entries = Array.from({ length: Number(out.n) }, (_, i) => big(out.first) + BigInt(i) * big(out.inc));
+    return { ret: writeList(scene, scene.list, entries) };
   },
-  list_entry: () => ({ ret: 0 }),
-  ...Object.fromEntries(
-    ["H_PUT_TCE", "H_GET_TCE", "H_STUFF_TCE", "H_PUT_TCE_INDIRECT", "H_UNKNOWN"].map((name) => [name, hypercall]),
-  ),
+  list_entry: (scene, { out }) => ({
+    ret: 0,
+    out: { tce: hex(listAt(scene, scene.list, Number(out.i) + 1).at(-1) ?? 0n) },
+  }),
+  H_PUT_TCE_INDIRECT: (scene, step, next) => {
+    const list = UNTOLD_LISTS[String(next?.out.what)];
+    if (list) writeList(scene, big(step.args.r6), list);
+    return hypercall(scene, step);
+  },
+  ...Object.fromEntries(["H_PUT_TCE", "H_GET_TCE", "H_STUFF_TCE", "H_UNKNOWN"].map((name) => [name, hypercall])),
 };
+
+/** Lists that the recorder changed without a step of its own, by what it says of the outcome in the next step. */
+const UNTOLD_LISTS: Readonly<Record<string, readonly bigint[]>> = {
+  "good entry, then RW entry outside memslots": [0x41003n, 0x7000_0003n],
+  "good entry, then misaligned RW entry": [0x41003n, 0x40803n],
+  "good entry, then no-perm misaligned entry": [0x41003n, 0x40800n],
+};
+
+function writeList(scene: PpcScene, gpa: bigint, entries: readonly bigint[]): number {
+  const list = new DataView(new ArrayBuffer(entries.length * 8));
+  for (const [i, entry] of entries.entries()) list.setBigUint64(i * 8, entry);
+  return scene.actor.writeMemory(scene.guestMemory + gpa, new Uint8Array(list.buffer));
+}
 
 /** Fresh memory at the recorder's address becomes the guest's. */
 function setMemory(scene: PpcScene, { args }: PpcStep): Answer {
@@ -66,10 +85,10 @@ function setMemory(scene: PpcScene, { args }: PpcStep): Answer {
   return { ret: host.ioctl(scene.fd("vm0"), requests.KVM_SET_USER_MEMORY_REGION, region) };
 }
 
-function hypercall(scene: PpcScene, { args }: PpcStep): Answer {
+function hypercall(scene: PpcScene, { args, out }: PpcStep): Answer {
   if (!scene.guest) return { ret: -1 };
   const values = ARGUMENTS.map((name) => big(args[name]));
-  const { r3, r4, exits } = scene.guest.hypercall(big(args.nr), values);
+  const { r3, r4, exits } = scene.guest.hypercall(big(args.nr), values, big(out.r3));
   if (r3 === 0n) remember(scene, big(args.nr), values);
   const userspace_exits = exits.map(({ reason, nr, args }) => ({ reason, nr, args }));
   return { ret: 0, out: { r3, r4: hex(r4), userspace_exits } };

@@ -1,9 +1,9 @@
 // A guest of one instruction: it makes the hypercall whose registers it is given, keeps what came back, and stops.
 // It runs in real mode (MSR: SF, ME, LE) from a page of its memory, through KVM_RUN. What KVM leaves to user space is noted
-// and answered as the recorder did, with a result that no kernel gives.
+// and answered as the recorder did.
 // Source: Documentation/virt/kvm/api.rst (KVM_EXIT_PAPR_HCALL); PAPR 14.5.3: r3 is the call, r4 on its arguments.
 
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "@minivmm/host";
+import { EINTR, errnoName, MAP_SHARED, PROT_READ, PROT_WRITE } from "@minivmm/host";
 import * as kvm from "@minivmm/kvm";
 import { Assembler, r3, r4, r14, r15 } from "@minivmm/ppc64/asm";
 import type { Json } from "../lines.ts";
@@ -12,8 +12,6 @@ import type { Actor } from "../machine.ts";
 const requests = kvm.kvmRequests("ppc64le");
 /** A call beyond all that exist: the guest is done. */
 const STOP = 0x7ffc;
-/** What the recorder answered in user space. */
-const ANSWER = 0x77n;
 const SHOWN_ARGS = 4;
 const MAX_EXITS = 16;
 
@@ -58,16 +56,21 @@ export class Guest {
     return this.#setRegisters([]);
   }
 
-  /** Runs the hypercall with r3 = `nr` and r4 on = `args`. */
-  hypercall(nr: bigint, args: readonly bigint[]): HypercallResult {
+  /** Runs the hypercall with r3 = `nr` and r4 on = `args`. `answer` is user space's, where KVM leaves it to that. */
+  hypercall(nr: bigint, args: readonly bigint[], answer: bigint): HypercallResult {
     const exits: Json[] = [];
     const set = this.#setRegisters([nr, ...args]);
     if (set < 0) throw new Error(`KVM_SET_REGS of the guest failed: ${set}`);
     for (let count = 0; count < MAX_EXITS; count++) {
       const ret = this.#actor.host.ioctl(this.#fd, requests.KVM_RUN, 0);
-      if (ret < 0) throw new Error(`KVM_RUN failed: ${ret}`);
-      const exit = this.#exit();
-      if (exit.nr === BigInt(STOP)) return this.#result(exits);
+      // A signal, or what a modelled kernel has instead of being preempted.
+      if (ret === -EINTR) continue;
+      if (ret < 0) throw new Error(`KVM_RUN failed: ${errnoName(-ret)}`);
+      const exit = this.#exit(answer);
+      if (exit.nr === BigInt(STOP)) {
+        this.#finishExit();
+        return this.#result(exits);
+      }
       exits.push({ reason: exit.reason, nr: exit.nr, args: exit.args });
       if (exit.reason !== kvm.KVM_EXIT_PAPR_HCALL) break;
     }
@@ -80,17 +83,25 @@ export class Guest {
     return this.#actor.host.ioctl(this.#fd, requests.KVM_SET_REGS, regs);
   }
 
-  #exit(): { reason: number; nr: bigint; args: bigint[] } {
+  #exit(result: bigint): { reason: number; nr: bigint; args: bigint[] } {
     const bytes = new Uint8Array(kvm.PAPR_HCALL_ARGS + SHOWN_ARGS * 8);
     this.#actor.readMemory(this.#run, bytes);
     const view = new DataView(bytes.buffer);
     const reason = kvm.kvm_run_head.decode(bytes).exit_reason;
-    const answer = new Uint8Array(new BigUint64Array([ANSWER]).buffer);
+    const answer = new Uint8Array(new BigUint64Array([result]).buffer);
     if (reason === kvm.KVM_EXIT_PAPR_HCALL) {
       this.#actor.writeMemory(this.#run + BigInt(kvm.PAPR_HCALL_RET), answer);
     }
     const args = Array.from({ length: SHOWN_ARGS }, (_, i) => view.getBigUint64(kvm.PAPR_HCALL_ARGS + i * 8, true));
     return { reason, nr: view.getBigUint64(kvm.PAPR_HCALL_NR, true), args };
+  }
+
+  /** The results of a hypercall go into the registers at the next KVM_RUN: one that does nothing else. */
+  #finishExit(): void {
+    const at = this.#run + BigInt(kvm.kvm_run_head.offsets.immediate_exit);
+    this.#actor.writeMemory(at, new Uint8Array([1]));
+    this.#actor.host.ioctl(this.#fd, requests.KVM_RUN, 0);
+    this.#actor.writeMemory(at, new Uint8Array([0]));
   }
 
   #result(exits: readonly Json[]): HypercallResult {

@@ -17,7 +17,6 @@ const TCE_BYTES = 8n;
 
 /** Capability numbers by the names that recordings use. */
 const CAPS: Readonly<Record<string, number>> = {
-  PPC_NESTED_HV: 160,
   ...Object.fromEntries(
     Object.entries(kvm)
       .filter(([name, value]) => name.startsWith("KVM_CAP_") && typeof value === "number")
@@ -98,6 +97,8 @@ function createTable(scene: PpcScene, { args }: PpcStep): Answer {
   });
   const fd = scene.actor.host.ioctl(fdOf(scene, args.fd), tceRequests.KVM_CREATE_SPAPR_TCE_64, bytes);
   if (fd >= 0) scene.tables.add({ liobn: big(args.liobn), pageShift: Number(args.page_shift), fd });
+  // A recorder that looked into the table had it mapped from the start, which keeps it alive.
+  if (fd >= 0 && scene.readsTables) mapTable(scene, undefined, MAP_SHARED, 0);
   return scene.named(args.as, fd);
 }
 
@@ -122,21 +123,11 @@ function touchTable(scene: PpcScene, { out }: PpcStep): Answer {
 
 const SIGNALS: Readonly<Record<number, string>> = { 7: "SIGBUS", 11: "SIGSEGV" };
 
-/** An entry of the table through a mapping of its own: big endian, as the guest wrote it. */
+/** An entry of the table as user space sees it: in the host's byte order. */
 function readTable(scene: PpcScene, { out }: PpcStep): Answer {
-  const { host } = scene.actor;
-  const at = big(out.index) * TCE_BYTES;
-  const page = at - (at % BigInt(host.pageSize));
-  const mapping = host.mmap({
-    fd: scene.tables.latestFd,
-    length: host.pageSize,
-    prot: PROT_READ,
-    flags: MAP_SHARED,
-    offset: Number(page),
-  });
-  if (typeof mapping === "number") return { ret: 0, out: { tce: `mmap failed: ${mapping}` } };
-  const bytes = new Uint8Array(Number(TCE_BYTES));
-  scene.actor.readMemory(mapping.address + (at - page), bytes);
-  mapping.close();
-  return { ret: 0, out: { tce: hex(new DataView(bytes.buffer).getBigUint64(0)) } };
+  const { value } = {
+    value: 0n,
+    ...scene.actor.touch({ address: scene.tableAddress + big(out.index) * TCE_BYTES, width: 8 }),
+  };
+  return { ret: 0, out: { tce: hex(value) } };
 }

@@ -30,7 +30,8 @@ const SHORT = 160;
 
 interface Played {
   readonly step: PpcStep;
-  readonly answer: Answer;
+  /** Or why there is none. */
+  readonly answer: Answer | string;
   /** What VmLck says after the call, in KiB. */
   readonly locked: number;
 }
@@ -42,7 +43,7 @@ export function playPpc(recorded: PpcCase, machine: Machine): CaseResult {
   const stage = machine.enter(recorded.machine, ROOT);
   if ("skip" in stage) return { name, steps: 0, differences: [], skipped: stage.skip };
   try {
-    const played = all(new PpcScene(stage, recorded.machine), steps);
+    const played = all(new PpcScene(stage, recorded), steps);
     return { name, steps: played.length, differences: played.flatMap((each) => differencesOf(name, each)) };
   } finally {
     stage.close();
@@ -68,21 +69,23 @@ function endOfRun(steps: readonly PpcStep[], at: number): number {
 }
 
 function play(scene: PpcScene, step: PpcStep, next: PpcStep | undefined): Played {
-  const answer = (CALLS[step.call] as Call)(scene, step, next);
-  return { step, answer, locked: lockedKib(scene.actor) };
+  return { step, answer: attempted(scene, step, next), locked: lockedKib(scene.actor) };
+}
+
+/** What goes wrong while a step is played is told as its outcome. */
+function attempted(scene: PpcScene, step: PpcStep, next: PpcStep | undefined): Answer | string {
+  try {
+    return (CALLS[step.call] as Call)(scene, step, next);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function differencesOf(name: string, { step, answer, locked }: Played): Difference[] {
   const call = `${step.call} ${JSON.stringify(step.args)}`.slice(0, SHORT);
-  const found: [field: string, expected: string, got: string][] = [];
   const expected = step.ret < 0 ? -step.errno : step.ret;
-  const same = answer.isFd && expected >= 0 ? answer.ret >= 0 : answer.ret === expected;
-  if (!same) found.push(["ret", resultText(expected), resultText(answer.ret)]);
-  for (const [field, value] of Object.entries(answer.out ?? {})) {
-    if (field in step.out && normalText(step.out[field]) !== normalText(value)) {
-      found.push([field, normalText(step.out[field]), normalText(value)]);
-    }
-  }
+  const found: Found[] = typeof answer === "string" ? [] : fieldsOf(step, answer, expected);
+  if (typeof answer === "string") found.push(["ret", resultText(expected), `not played: ${answer}`]);
   const charged = step.out.vmlck_kb;
   if (charged !== undefined && Number(charged) !== locked) found.push(["vmlck_kb", String(charged), String(locked)]);
   return found.map(([field, a, b]) => ({
@@ -93,6 +96,20 @@ function differencesOf(name: string, { step, answer, locked }: Played): Differen
     expected: a,
     got: b,
   }));
+}
+
+type Found = [field: string, expected: string, got: string];
+
+function fieldsOf(step: PpcStep, answer: Answer, expected: number): Found[] {
+  const found: Found[] = [];
+  const same = answer.isFd && expected >= 0 ? answer.ret >= 0 : answer.ret === expected;
+  if (!same) found.push(["ret", resultText(expected), resultText(answer.ret)]);
+  for (const [field, value] of Object.entries(answer.out ?? {})) {
+    if (field in step.out && normalText(step.out[field]) !== normalText(value)) {
+      found.push([field, normalText(step.out[field]), normalText(value)]);
+    }
+  }
+  return found;
 }
 
 const resultText = (ret: number): string => (ret < 0 ? errnoName(-ret) : String(ret));

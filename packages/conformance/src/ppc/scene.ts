@@ -4,7 +4,7 @@
 
 import type { Json } from "../lines.ts";
 import type { Actor, RecordedMachine, Stage } from "../machine.ts";
-import type { PpcStep } from "./format.ts";
+import type { PpcCase, PpcStep } from "./format.ts";
 import type { Guest } from "./guest.ts";
 import { MadeTables } from "./tables.ts";
 
@@ -29,30 +29,42 @@ export interface Mapped {
 
 export class PpcScene {
   readonly stage: Stage;
-  readonly machine: RecordedMachine;
+  readonly recorded: PpcCase;
   readonly actor: Actor;
   readonly fds: Map<string, number>;
   /** Latest last; kept after an unmap, because a refused transfer was meant for the same memory. */
   readonly mappings: Mapped[] = [];
   /** Descriptor of the edu device whose DMA is driven. */
   edu = -1;
+  /** Whether this case has filled the device's buffer. */
+  bufferKnown = false;
   readonly tables = new MadeTables();
+  /** Whether the case looks into KVM's tables. */
+  readonly readsTables: boolean;
   /** Where the table that is mapped begins. */
   tableAddress = 0n;
   /** User address of guest physical 0. */
   guestMemory = 0n;
+  /** Guest address of the list of entries that was written last. */
+  list = 0n;
   /** Runs hypercalls, once there is a vCPU. */
   guest: Guest | null = null;
 
-  constructor(stage: Stage, machine: RecordedMachine, actor: Actor = stage.actor, fds?: Map<string, number>) {
+  constructor(stage: Stage, recorded: PpcCase, actor: Actor = stage.actor, fds?: Map<string, number>) {
     this.stage = stage;
-    this.machine = machine;
+    this.recorded = recorded;
     this.actor = actor;
     this.fds = new Map(fds);
+    this.readsTables = recorded.steps.some(({ call }) => call === "kvm_table");
   }
 
+  get machine(): RecordedMachine {
+    return this.recorded.machine;
+  }
+
+  /** The scene of another process. */
   of(actor: Actor): PpcScene {
-    return new PpcScene(this.stage, this.machine, actor, this.fds);
+    return new PpcScene(this.stage, this.recorded, actor, this.fds);
   }
 
   fd(name: unknown, otherwise = "c0"): number {

@@ -48,6 +48,7 @@ const CAPABILITIES: readonly (readonly [number, number])[] = [
   [power.KVM_CAP_PPC_SMT, 1],
   [power.KVM_CAP_PPC_FIXUP_HCALL, 1],
   [power.KVM_CAP_PPC_MMU_RADIX, 1],
+  [power.KVM_CAP_PPC_NESTED_HV, 1],
   [power.KVM_CAP_PPC_GET_CPU_CHAR, 1],
   [power.KVM_CAP_PPC_RPT_INVALIDATE, 1],
   [power.KVM_CAP_PPC_AIL_MODE_3, 1],
