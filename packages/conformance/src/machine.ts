@@ -27,6 +27,8 @@ export interface RecordedMachine {
   /** Bytes. */
   readonly pageSize: 4096 | 65536;
   readonly devices: readonly RecordedDevice[];
+  /** Names of the devices in question that had been in use since the machine was booted. Default: none. */
+  readonly used?: readonly string[];
 }
 
 /** One access of a processor to memory of its process. */
@@ -87,10 +89,11 @@ export interface Machine {
   /** The stage for one case, or why this machine cannot play it. */
   enter(recorded: RecordedMachine, needs: CaseNeeds): Stage | { readonly skip: string };
   /**
-   * Runs a whole case in a process of its own, where the machine is the one that it runs on. The result is plain data.
+   * Runs a whole case, with its `enter`, in a process of its own, where the machine is the one that the case runs on.
+   * The result is plain data.
    * Throws ConformanceError CASE_CRASHED when that process does not end as it should.
    */
-  isolated?<T>(run: () => T): T;
+  isolated?<T>(recorded: RecordedMachine, run: () => T): T;
 }
 
 /** What a case says about the process that it runs in. */

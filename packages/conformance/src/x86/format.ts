@@ -69,7 +69,25 @@ export function parseX86(file: string, lines: readonly Line[]): X86Case[] {
       current.flat.push(rest);
     }
   }
-  return cases.map(({ flat, ...rest }) => ({ ...rest, steps: nested(flat) }));
+  return withHistory(cases.map(({ flat, ...rest }) => ({ ...rest, steps: nested(flat) })));
+}
+
+/** Tells each case which of its devices earlier ones have used: that is how they come to have an interrupt, for example. */
+function withHistory(cases: readonly X86Case[]): X86Case[] {
+  const used = new Map<RecordedMachine, Set<string>>();
+  return cases.map((each) => {
+    const before = used.get(each.machine) ?? new Set<string>();
+    used.set(each.machine, before);
+    const named = namesIn(each.steps, /@(?:group|bdf|sys):(\w+)|"dev":"(\w+)"/g);
+    const machine = { ...each.machine, used: named.filter((name) => before.has(name)) };
+    const opened = each.steps.filter(({ do: { cmd }, ret }) => cmd === "VFIO_GROUP_GET_DEVICE_FD" && ret === "fd");
+    for (const name of namesIn(opened, /@bdf:(\w+)/g)) before.add(name);
+    return { ...each, machine };
+  });
+}
+
+function namesIn(steps: readonly X86Step[], pattern: RegExp): string[] {
+  return [...new Set([...JSON.stringify(steps).matchAll(pattern)].map(([, first, second]) => first ?? second ?? ""))];
 }
 
 /** Puts steps numbered n.0, n.1 ... below step n. */
