@@ -11,12 +11,14 @@ import { type PciFunction, PciTopology } from "@minivmm/pci";
 import { edu } from "@minivmm/pci/devices";
 import { VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
 import { VfioCore } from "@minivmm/vfio-core/model";
-import { SpaprTceIommu, type SpaprTceIommuOptions } from "../src/model/index.ts";
+import { type ArenaStore, SpaprTceIommu, type SpaprTceIommuOptions, TceArena } from "../src/model/index.ts";
 
 export interface RigOptions extends SpaprTceIommuOptions {
   pageSize?: 4096 | 65536;
   profile?: KernelProfile;
   spawn?: SpawnOptions;
+  /** Where tables and regions lie. */
+  store?: ArenaStore;
 }
 
 export interface Rig {
@@ -29,9 +31,10 @@ export interface Rig {
 }
 
 export function rig(options: RigOptions = {}): Rig {
-  const { pageSize = 65536, profile = "6.12", spawn, ...iommu } = options;
+  const { pageSize = 65536, profile = "6.12", spawn, store, ...iommu } = options;
   const clock = new ManualClock();
   const kernel = new ModelKernel({ arch: "ppc64le", pageSize, profile, clock });
+  if (store) TceArena.install(kernel, store);
   const device = () => edu({ dmaBits: 64, dmaDelay: 1, after: (ms, run) => clock.after(ms, run) });
   const topology = PciTopology.fromDescription({
     grouping: "pe",

@@ -6,6 +6,7 @@ export {
   ownStore,
   regionStore,
   TceArena,
+  type WasmMemory,
 } from "./arena/index.ts";
 export * as arenaLayout from "./arena/layout.ts";
 export { isAligned, pageNumber } from "./bus-address.ts";
