@@ -19,7 +19,7 @@ export function playCase(recorded: RecordedCase, machine: Machine): CaseResult {
   const play = (): CaseResult => (recorded.format === "x86" ? playX86(recorded, machine) : playPpc(recorded, machine));
   if (!machine.isolated) return play();
   try {
-    return machine.isolated(play);
+    return machine.isolated(recorded.machine, play);
   } catch (error) {
     if (!(error instanceof ConformanceError)) throw error;
     const { name } = recorded;

@@ -31,7 +31,8 @@ export function setBack(host: Host, { devices }: RecordedMachine, parameters: Re
     if (host.exists(count) && textOf(host, count) !== "0") host.writeFile(count, "0");
   }
   for (const device of devices) bindDefault(host, device);
-  for (const { bdf } of devices) if (isEdu(host, bdf)) quieten(host, bdf);
+  const edus = devices.filter(({ bdf }) => isEdu(host, bdf));
+  for (const { bdf } of edus) quieten(host, bdf);
 }
 
 function bindDefault(host: Host, { name, bdf, driver }: RecordedDevice): void {

@@ -1,15 +1,14 @@
 // The real machine: the kernel below this process, /dev/vfio and /dev/kvm, through @minivmm/host's real host.
-// Each case runs in a forked process, which sets the machine back to its start, plays the case, hands back its result and
-// ends: descriptors, mappings, limits and dropped capabilities end with it.
+// The machine is set back to its start, then a forked process plays the case, hands back its result and ends: descriptors, mappings, limits and dropped capabilities end with it.
 // Invariants: a case is played only on a machine that was booted as the recorded one; nothing is played in the process
 // that asks.
 
-import { realHost } from "@minivmm/host";
+import { type Host, realHost } from "@minivmm/host";
 import { adoptOrphans, closeRanks, forkProcess, processCalls, reapAll } from "@minivmm/host/real";
 import { ConformanceError } from "../error.ts";
 import type { Actor, Machine, RecordedMachine, Stage } from "../machine.ts";
 import { RealActor } from "./real-actor.ts";
-import { unfit } from "./real-fit.ts";
+import { textOf, unfit } from "./real-fit.ts";
 import { moduleParameters, setBack } from "./real-start.ts";
 
 export interface RealMachineOptions {
@@ -29,25 +28,29 @@ export function realMachine(options: RealMachineOptions = {}): Machine {
   return new RealMachine(options);
 }
 
+/** What entering gives: the stage, the reason against it, or an error since nobody isolated the case. */
+type Entry = "here" | { readonly skip: string } | null;
+
 class RealMachine implements Machine {
   readonly name: string;
   readonly #limit: number;
   readonly #parameters: ReadonlyMap<string, string>;
-  #inside = false;
+  readonly #host: Host;
+  #entry: Entry = null;
 
   constructor({ caseLimit = 120_000 }: RealMachineOptions) {
-    const host = realHost();
-    this.name = `this machine, Linux ${textOf(host.readFile("/proc/sys/kernel/osrelease"))}`;
+    this.#host = realHost();
+    this.name = `this machine, Linux ${textOf(this.#host, "/proc/sys/kernel/osrelease")}`;
     this.#limit = caseLimit;
-    this.#parameters = moduleParameters(host);
+    this.#parameters = moduleParameters(this.#host);
     adoptOrphans();
   }
 
-  isolated<T>(run: () => T): T {
-    const child = forkProcess(() => {
-      this.#inside = true;
-      return run();
-    });
+  isolated<T>(recorded: RecordedMachine, run: () => T): T {
+    const skip = unfit(this.#host, recorded);
+    if (skip !== null) return this.#entering({ skip }, run);
+    setBack(this.#host, recorded, this.#parameters);
+    const child = forkProcess(() => this.#entering("here", run));
     const ended = child.join(this.#limit);
     if (!ended) child.kill();
     const end = ended ?? child.join(ORPHAN_MS);
@@ -67,20 +70,26 @@ class RealMachine implements Machine {
     });
   }
 
-  enter(recorded: RecordedMachine): Stage | { readonly skip: string } {
-    if (!this.#inside) {
+  enter(): Stage | { readonly skip: string } {
+    if (this.#entry === null) {
       throw new ConformanceError("a case is played in a process of its own here", {
         code: "MACHINE_UNSUITABLE",
         hint: "Play it inside machine.isolated().",
       });
     }
-    const host = realHost();
-    const skip = unfit(host, recorded);
-    if (skip !== null) return { skip };
-    setBack(host, recorded, this.#parameters);
+    if (this.#entry !== "here") return this.#entry;
     const actor = new RealActor(realHost(), closeRanks());
     actor.host.setrlimit("nofile", NOFILE);
     return new RealStage(actor);
+  }
+
+  #entering<T>(entry: Entry, run: () => T): T {
+    this.#entry = entry;
+    try {
+      return run();
+    } finally {
+      this.#entry = null;
+    }
   }
 }
 
@@ -99,8 +108,4 @@ class RealStage implements Stage {
   close(): void {}
 
   [Symbol.dispose](): void {}
-}
-
-function textOf(content: Uint8Array | number): string {
-  return typeof content === "number" ? "" : new TextDecoder().decode(content).trim();
 }
