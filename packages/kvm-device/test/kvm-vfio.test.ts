@@ -201,4 +201,42 @@ describe("kvm-device: TCE tables", () => {
     expect(kvm_vfio_spapr_tce.size).toBe(8);
     process.exit();
   });
+
+  it.each([
+    ["6.12", 0, 1],
+    ["4.12", 1, 0],
+  ] as const)("looks for tables of a group that none was linked to, or warns (%s)", (profile, releases, warnings) => {
+    let released = 0;
+    const spaprTce = { attach: () => -EINVAL, release: () => void released++ };
+    const { kernel, newVm, open, attach, groups } = testHost({ profile, spaprTce });
+    const device = KvmVfioDevice.create(newVm().vm);
+    const group = open(groups.a);
+    attach(group);
+    device.add(group.fd);
+    device.remove(group.fd);
+    expect(released).toBe(releases);
+    expect(kernel.log.filter((line) => line.startsWith("WARNING: KVM-VFIO")).length).toBe(warnings);
+    // A link that was refused counts as one.
+    device.add(group.fd);
+    expect(() => device.setSpaprTce(group.fd, 0)).toThrow(errno(EINVAL));
+    device.remove(group.fd);
+    expect(released).toBe(releases + 1);
+  });
+
+  it("lets linked groups go when the device is closed", () => {
+    const released: number[] = [];
+    const spaprTce = {
+      attach: () => 0,
+      release: (_vm: unknown, group: { id: number }) => void released.push(group.id),
+    };
+    const { newVm, open, groups } = testHost({ spaprTce });
+    const device = KvmVfioDevice.create(newVm().vm);
+    for (const id of [groups.a, groups.b]) {
+      const group = open(id);
+      device.add(group.fd);
+      device.setSpaprTce(group.fd, 0);
+    }
+    device.close();
+    expect(released).toEqual([groups.a, groups.b]);
+  });
 });
