@@ -123,6 +123,27 @@ function commands(parser: Argv, choose: Choose): Argv {
       }),
     )
     .command(
+      "replay [files..]",
+      "compare a host with recorded answers of real kernels",
+      (each) =>
+        describe(each, TABLES.replay).positional("files", {
+          type: "string",
+          array: true,
+          describe: "recordings (.jsonl, .jsonl.gz); none: those that come with minivmm",
+        }),
+      choose((given) => {
+        const host = given.last("host");
+        const request = {
+          files: given.all("files"),
+          cases: given.all("case"),
+          json: given.flag("json"),
+          ...(host === undefined ? {} : { host: parseHost(host) }),
+        };
+        // Recordings and the machines that play them are loaded by nobody else.
+        return async (io) => (await import("./cmds/replay.ts")).replay(request, io);
+      }),
+    )
+    .command(
       "image [action] [name]",
       "guest kernels: pull NAME, list, rm NAME",
       (each) =>

@@ -91,6 +91,15 @@ export const RUN_OPTIONS: OptionTable = [
 ];
 
 export const DEVICES_OPTIONS: OptionTable = [HOST, JSON_OUTPUT, DEBUG];
+export const REPLAY_OPTIONS: OptionTable = [
+  {
+    ...HOST,
+    describe: "real, or model:NAME[,key=value...]; default: a modelled machine like that of the recording",
+  },
+  { name: "case", value: "NAME", describe: "only cases whose names begin so", repeated: true },
+  JSON_OUTPUT,
+  DEBUG,
+];
 export const IMAGE_OPTIONS: OptionTable = [CACHE, JSON_OUTPUT, DEBUG];
 export const RESET_OPTIONS: OptionTable = [
   HOST,
@@ -109,13 +118,14 @@ export const DEMO_OPTIONS: OptionTable = [
 /** Options that stand before any command. */
 export const ROOT_OPTIONS: OptionTable = [DEBUG];
 
-export const COMMANDS = ["run", "devices", "reset", "image", "demo"] as const;
+export const COMMANDS = ["run", "devices", "reset", "replay", "image", "demo"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
   run: RUN_OPTIONS,
   devices: DEVICES_OPTIONS,
   reset: RESET_OPTIONS,
+  replay: REPLAY_OPTIONS,
   image: IMAGE_OPTIONS,
   demo: DEMO_OPTIONS,
 };
