@@ -1,6 +1,5 @@
 // The commands of random sequences: everything that processes may ask of VFIO, and what happens around it.
 import fc from "fast-check";
-import { BRIDGED, BRIDGED_FREE, BRIDGED_HOST, EDU, NVME, PASSIVE } from "../fixture.ts";
 import type { IrqCall, Kernel } from "./calls.ts";
 import type { PlainKernel } from "./plain-kernel.ts";
 import * as steps from "./step.ts";
@@ -8,15 +7,21 @@ import { type Command, type Fits, nothing, on, type Place, pick, processAt, step
 
 /** Processes there may be: more only make the rest rare. */
 const PROCESSES = 4;
-const DEVICES = [EDU, NVME, PASSIVE, BRIDGED];
 const { isAny, isContainer, isDevice, isEvent, isGroup, isReady, behindOf, descriptorOf } = steps;
 
-const device = fc.constantFrom(...DEVICES);
+/** Some function; one that is bound to vfio-pci, most of the time. */
+function functionAt({ description: { functions } }: PlainKernel, n: number): string {
+  const bound = n % 7 === 0 ? [] : functions.filter(({ driver }) => driver === "vfio-pci");
+  const all = bound.length > 0 ? bound : functions;
+  return all[n % all.length]?.bdf ?? "";
+}
 
 /** Opening and closing, processes that come and go. */
 export const lifetimes = [
   step("openContainer", pick, (plain, n) => [["openContainer", processAt(plain, n)]]),
-  step("openGroup", fc.tuple(pick, device), (plain, [n, bdf]) => [["openGroup", processAt(plain, n), bdf]]),
+  step("openGroup", fc.tuple(pick, pick), (plain, [n, which]) => [
+    ["openGroup", processAt(plain, n), functionAt(plain, which)],
+  ]),
   step("eventfd", pick, (plain, n) => [["eventfd", processAt(plain, n)]]),
   on("dup", isAny, nothing, (_, at) => ["dup", ...at]),
   on("close", isAny, nothing, (_, at) => ["close", ...at]),
@@ -31,7 +36,8 @@ export const lifetimes = [
 ];
 
 /** The whole way to an open device in one process. */
-const flow = step("flow", fc.tuple(pick, device, fc.constantFrom(1, 3, 3, 3)), (plain, [n, bdf, type]) => {
+const flow = step("flow", fc.tuple(pick, pick, fc.constantFrom(1, 3, 3, 3)), (plain, [n, which, type]) => {
+  const bdf = functionAt(plain, which);
   const p = processAt(plain, n);
   const fds = [...(plain.processes[p]?.fds ?? [])];
   const last = (fits: Fits) => fds.filter(([, { behind }]) => fits(behind)).at(-1)?.[0] ?? -1;
@@ -45,7 +51,7 @@ const flow = step("flow", fc.tuple(pick, device, fc.constantFrom(1, 3, 3, 3)), (
   ];
 });
 
-const names = fc.constantFrom(...DEVICES, BRIDGED_FREE, "", "0000:00:1f.9");
+const odd = fc.constantFrom("", "0000:00:1f.9");
 /** Groups and containers, and the whole way to a device. */
 export const groups = [
   ...times(5, flow),
@@ -58,10 +64,10 @@ export const groups = [
   on("unsetContainer", isGroup, nothing, (_, at) => ["unsetContainer", ...at]),
   on("setIommu", isContainer, fc.constantFrom(1, 3, 3, 2, 6, 9, 99), (_, at, type) => ["setIommu", ...at, type]),
   on("checkExtension", isContainer, fc.nat(12), (_, at, extension) => ["checkExtension", ...at, extension]),
-  on("deviceFd", isGroup, names, (plain, at, name, n) => {
+  on("deviceFd", isGroup, fc.tuple(pick, odd), (plain, at, [which, wrong], n) => {
     const behind = behindOf(plain, at);
     const own = behind?.kind === "group" ? behind.group.devices[n % 3]?.fn.bdf : undefined;
-    return ["deviceFd", ...at, n % 4 > 0 ? (own ?? name) : name];
+    return ["deviceFd", ...at, n % 13 === 0 ? wrong : n % 4 > 0 && own ? own : functionAt(plain, which)];
   }),
 ];
 
@@ -175,12 +181,15 @@ const devices = [
   }),
 ];
 
-const everyFunction = fc.constantFrom(...DEVICES, BRIDGED, BRIDGED_FREE, BRIDGED_HOST);
 const anyDriver = fc.constantFrom("vfio-pci", "vfio-pci", "vfio-pci", "pci-stub", "e1000");
 /** Drivers come and go. */
 export const drivers = [
-  step("bind", fc.tuple(everyFunction, anyDriver), (_, [bdf, driver]) => [["bind", bdf, driver]]),
-  step("unbind", everyFunction, (_, bdf) => [["unbind", bdf]]),
+  step("bind", fc.tuple(pick, anyDriver), ({ description: { functions } }, [n, driver]) => {
+    const free = n % 5 === 0 ? functions : functions.filter((fn) => fn.driver === null);
+    const fn = free[n % (free.length || 1)];
+    return fn ? [["bind", fn.bdf, driver] as const] : null;
+  }),
+  step("unbind", pick, (plain, n) => [["unbind", functionAt(plain, n)]]),
   step("tenSeconds", nothing, (plain) =>
     plain.description.functions.some(({ waiting }) => waiting) ? [["tenSeconds"]] : null,
   ),

@@ -16,13 +16,16 @@ const { PAGE } = calls;
 const page = (count: number) => BigInt(count) * BigInt(PAGE);
 const reserved = page(calls.RESERVED_PAGE);
 
+/** The parts of a host that sequences look at. */
+export type SequenceHost = Pick<TestHost, "kernel" | "topology" | "core" | "clock">;
+
 /** Counts who listens to an eventfd inside the kernel. */
 export interface Listeners {
   live: number;
 }
 
 export class ModelledKernel implements calls.Calls {
-  readonly host: TestHost;
+  readonly host: SequenceHost;
   readonly processes: ModelProcess[] = [];
   readonly external: VfioGroup[] = [];
   readonly listeners = new Map<EventFd, Listeners>();
@@ -34,8 +37,11 @@ export class ModelledKernel implements calls.Calls {
   readonly #mappings: number[][] = [[]];
 
   /** `snoopControl`: the IOMMU makes all DMA coherent. */
-  constructor(kernel: calls.Kernel, { snoopControl = true } = {}) {
-    this.host = testHost({ profile: kernel, enforcesSnoop: snoopControl });
+  constructor(
+    kernel: calls.Kernel,
+    { snoopControl = true, host }: { snoopControl?: boolean; host?: SequenceHost } = {},
+  ) {
+    this.host = host ?? testHost({ profile: kernel, enforcesSnoop: snoopControl });
     const { core, kernel: frame, topology } = this.host;
     core.iommuDrivers.length = 0;
     const reservedRegions = [{ start: reserved, end: reserved + page(1) - 1n, type: "reserved" as const }];

@@ -10,8 +10,8 @@ import type { IrqCounts } from "./plain-irqs.ts";
 import { type PlainDescription, PlainKernel } from "./plain-kernel.ts";
 import type { Command } from "./step.ts";
 
-/** What the functions of the test host are, from their descriptions. */
-interface Facts {
+/** What a function is, from its description. */
+export interface Facts {
   /** INTx, MSI, MSI-X, ERR, REQ. */
   readonly irqs: IrqCounts;
   /** Pages of the BARs that can be mapped. */
@@ -28,11 +28,14 @@ const FACTS: Readonly<Record<string, Facts>> = {
   [BRIDGED]: { irqs: [1, 1, 0, 0, 1], pages: { 0: 256 }, resets: false },
 };
 
-/** What the reference must know of the test host. */
-export function describeHost(kernel: Kernel, real: ModelledKernel): PlainDescription {
+/** What the reference must know of the host; by default the test host of this package. */
+export function describeHost(
+  kernel: Kernel,
+  real: ModelledKernel,
+  facts: (bdf: string) => Facts = (bdf) => FACTS[bdf] ?? LEGACY,
+): PlainDescription {
   const { topology, core } = real.host;
   const functions = topology.functions.filter((fn) => !fn.isBridge && fn.group);
-  const facts = (bdf: string) => FACTS[bdf] ?? LEGACY;
   return {
     kernel,
     snoops: core.enforcesSnoop,
