@@ -37,8 +37,9 @@ export class VcpuRun {
   run(): number {
     const vcpu = this.#vcpu;
     const { page, power } = vcpu;
+    // What was asked for belongs to the memory slots as they were.
+    this.#complete(vcpu.cpu);
     const cpu = vcpu.ready();
-    this.#complete(cpu);
     if (page.immediateExit) return -EINTR;
     if (!vcpu.papr) {
       page.exitReason = KVM_EXIT_INTERNAL_ERROR;
