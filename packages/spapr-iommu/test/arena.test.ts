@@ -5,9 +5,13 @@ import { describe, expect, it } from "vitest";
 import { H_PUT_TCE, H_SUCCESS } from "../src/index.ts";
 import {
   arenaLayout,
+  counterLayout,
+  KINDS,
   memoryStore,
+  OUTCOMES,
   ownStore,
   regionStore,
+  STAGES,
   TceArena,
   TceTable,
   type WasmMemory,
@@ -158,6 +162,10 @@ describe("spapr-iommu arena: layout", () => {
       64n,
       made.memory.address,
     ]);
+    made.vm.setMemoryRegion({ slot: 1, guestAddress: 1n << 30n, memory: new Uint8Array(0x1_0000) });
+    expect(made.tce.record(made.model)).toBe(vm);
+    expect(read.at(vm, VM.SLOT_COUNT)).toBe(2);
+    expect(read.wide(read.at(vm, VM.SLOTS) + SLOT.SIZE, SLOT.PAGE)).toBe(0x4000n);
     const region = read.at(read.at(vm, VM.REGIONS), 0);
     expect(read.wide(region, REGION.START)).toBe(made.memory.address);
     expect(read.wide(region, REGION.END) - read.wide(region, REGION.START)).toBe(0x40_0000n);
@@ -166,6 +174,14 @@ describe("spapr-iommu arena: layout", () => {
     ]);
     const page = read.wide(read.at(region, REGION.PAGES), 2 * 2);
     expect(page).toBe(BigInt(made.process.mm.virtToPhys(made.memory.base + 0x2_0000)));
+  });
+
+  it("has the counters where the layout says", () => {
+    const { CALLS, ENTRIES } = counterLayout;
+    const which = STAGES.indexOf("virtual") * KINDS.length + KINDS.indexOf("H_PUT_TCE");
+    const success = CALLS + which * OUTCOMES.length + OUTCOMES.indexOf("success");
+    expect(read.wide(vm, VM.COUNTERS + success * 2)).toBe(1n);
+    expect(read.wide(vm, VM.COUNTERS + (ENTRIES + which) * 2)).toBe(1n);
   });
 
   it("takes what compiled code writes as its own", () => {

@@ -36,10 +36,20 @@ export const REASON: { readonly [R in Reason]: number } = Object.fromEntries(
   REASONS.map((name, index) => [name, index]),
 ) as { [R in Reason]: number };
 
-/** First counter of each part. */
-export const CALLS = 0;
-export const ENTRIES: number = STAGES.length * KINDS.length * OUTCOMES.length;
-export const GIVEN_UP: number = ENTRIES + STAGES.length * KINDS.length;
+const CALLS = 0;
+const ENTRIES = STAGES.length * KINDS.length * OUTCOMES.length;
+const GIVEN_UP = ENTRIES + STAGES.length * KINDS.length;
+
+/**
+ * Where code outside of JavaScript counts: the first counter of each part. A call's is
+ * CALLS + (stage * kinds + kind) * outcomes + outcome, its entries' is ENTRIES + stage * kinds + kind, a reason's is
+ * GIVEN_UP + reason; the numbers are places in STAGES, KINDS, OUTCOMES and REASONS.
+ */
+export const counterLayout: { readonly CALLS: number; readonly ENTRIES: number; readonly GIVEN_UP: number } = {
+  CALLS,
+  ENTRIES,
+  GIVEN_UP,
+};
 
 export interface KindCounters extends Record<Outcome, number> {
   /** Entries written. */

@@ -1,5 +1,6 @@
 // sPAPR TCE in the modelled KVM.
 export {
+  counterLayout,
   type HypercallKind,
   KINDS,
   OUTCOMES,

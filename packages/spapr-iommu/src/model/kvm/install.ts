@@ -26,7 +26,10 @@ export interface ModelKvmSpaprTce {
   hypercalls(vm: Vm): TceHypercalls;
   /** What a VM's hypercalls came to. */
   counters(vm: Vm): TceCounters;
-  /** Where compiled code finds the VM's tables: a VM record in the kernel's arena. */
+  /**
+   * Where compiled code finds the VM's tables: a VM record in the kernel's arena. Asked for again before the guest goes
+   * on, it also brings the memory slots there up to date; everything else always is.
+   */
   record(vm: Vm): number;
 }
 
@@ -103,7 +106,11 @@ export function installKvmSpaprTce(kvm: ModelKvm, options: KvmSpaprTceOptions = 
     link: profile.vfio ? tceLink(iommu, (vm) => known.get(vm)?.tce ?? null, profile) : null,
     hypercalls: callsOf,
     counters: (vm) => stateOf(vm).tce.counters.snapshot(),
-    record: (vm) => stateOf(vm).tce.record,
+    record: (vm) => {
+      const { tce } = stateOf(vm);
+      tce.refresh();
+      return tce.record;
+    },
   };
 }
 

@@ -68,10 +68,15 @@ export class VmTce {
 
   /** kvmppc_tce_to_ua: user address behind a TCE's guest address, without permission bits; -1 outside of memory. */
   userAddress(hi: number, lo: number): number {
-    if (this.#slotsVersion !== this.vm.slots.version) this.#copySlots();
+    this.refresh();
     const page = pageNumber(hi, lo, this.#pageShift);
     if (!(page >= this.#slotFirst && page < this.#slotEnd) && !this.#findSlot(page)) return -1;
     return this.#slotUser + (page - this.#slotFirst) * this.#pageSize + (lo & (this.#pageSize - 4));
+  }
+
+  /** Brings the arena's copy of the memory slots up to date. */
+  refresh(): void {
+    if (this.#slotsVersion !== this.vm.slots.version) this.#copySlots();
   }
 
   /** The VM is gone. */
