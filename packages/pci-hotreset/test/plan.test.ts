@@ -70,6 +70,16 @@ describe("pci-hotreset plan", () => {
   });
 });
 
+describe("pci-hotreset proof", () => {
+  it("pci-hotreset: several descriptors of a group are one proof, not more than there are functions", () => {
+    const { process } = host();
+    const { device, group } = openDevice(process, NVME);
+    const plan = planHotReset(process, device);
+    expect(caught(() => hotReset(device, [group.fd, process.dup(group.fd)]))).toMatchObject({ errno: 22 });
+    expect(() => runHotReset(plan, [group, VfioGroup.open(process, group.id, process.dup(group.fd))])).not.toThrow();
+  });
+});
+
 describe("pci-hotreset effects", () => {
   it("pci-hotreset: registers return to reset values, the user's configuration and interrupts stay", () => {
     const { process, core } = host();

@@ -70,7 +70,8 @@ export function runHotReset(plan: HotResetPlan, owned: Iterable<VfioGroup>): voi
       hint: `Open the IOMMU group(s) ${missing.join(", ")} too, so that the kernel sees that you own them.`,
     });
   }
-  const needed = held.filter((group) => plan.groups.includes(group.id));
+  // One descriptor of each group: the kernel takes no more of them than there are functions.
+  const needed = plan.groups.flatMap((id) => held.find((group) => group.id === id) ?? []);
   hotReset(
     plan.device,
     needed.map((group) => group.fd),
