@@ -99,9 +99,23 @@ const iommuDescription = z.discriminatedUnion("kind", [
     interruptRemapping: z.boolean().optional(),
     /** Nested translation exists. Default false. */
     nesting: z.boolean().optional(),
+    /** The IOMMU marks pages that devices wrote, for iommufd. Default false. */
+    dirtyTracking: z.boolean().optional(),
   }),
   z.strictObject({ kind: z.literal("none") }),
 ]);
+
+/** How the kernel is built, where that differs from Debian's kernels. */
+const kernelConfig = z.strictObject({
+  /** CONFIG_IOMMUFD (6.12 only): /dev/iommu. Default false. */
+  iommufd: z.boolean().optional(),
+  /** CONFIG_VFIO_DEVICE_CDEV: /dev/vfio/devices/vfioX; needs iommufd. Default false. */
+  deviceCdev: z.boolean().optional(),
+  /** What serves /dev/vfio/vfio. Default "vfio"; "iommufd" is CONFIG_IOMMUFD_VFIO_CONTAINER. */
+  container: z.enum(["vfio", "iommufd"]).optional(),
+  /** CONFIG_VFIO_NOIOMMU, with enable_unsafe_noiommu_mode off or on at boot. Default: not built. */
+  noiommu: z.enum(["off", "on"]).optional(),
+});
 
 const hostDescription = z.strictObject({
   /** Shown in messages. */
@@ -114,6 +128,7 @@ const hostDescription = z.strictObject({
   /** Bytes; default that of the architecture. */
   pageSize: z.union([z.literal(4096), z.literal(65536)]).optional(),
   iommu: iommuDescription,
+  kernelConfig: kernelConfig.optional(),
   /** Host drivers beyond vfio-pci, pci-stub, pcieport and nvme, with the class codes that they bind to. */
   drivers: z
     .array(z.strictObject({ name: z.string().min(1), class: z.number().int().min(0).max(0xffffff) }))

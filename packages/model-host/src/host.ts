@@ -14,7 +14,7 @@ import { checkDescription, type HostDescription } from "./description.ts";
 import { deviceSet } from "./devices.ts";
 import { ModelHostError } from "./error.ts";
 import { Faults } from "./faults/index.ts";
-import { installIommu } from "./iommu.ts";
+import { installIommu, vfioBuild } from "./iommu.ts";
 import { powerEngine } from "./power-engine.ts";
 import { publishPci } from "./sysfs.ts";
 import { topologyOf } from "./topology.ts";
@@ -87,7 +87,7 @@ export class ModelledHost implements Disposable {
           ? { enforcesSnoop: iommu.snoopControl ?? true, multiMsi: iommu.interruptRemapping ?? true }
           : {};
       const nointxmask = description.vfioPci?.nointxmask ?? false;
-      this.vfio = new VfioCore(this.kernel, this.topology, { ...type1, nointxmask });
+      this.vfio = new VfioCore(this.kernel, this.topology, { ...type1, nointxmask, ...vfioBuild(description) });
       registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
       for (const { name, class: classCode } of description.drivers ?? []) {

@@ -1,6 +1,6 @@
-// The IOMMU of a modelled host: which VFIO back ends its kernel has.
+// The IOMMU of a modelled host: which VFIO back ends its kernel has, and how its VFIO is built.
 import { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
-import { Type1Iommu, type VfioCore } from "@minivmm/vfio-core/model";
+import { Type1Iommu, type VfioCore, type VfioCoreOptions } from "@minivmm/vfio-core/model";
 import type { HostDescription } from "./description.ts";
 
 type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
@@ -11,8 +11,7 @@ export function installIommu(vfio: VfioCore, { iommu }: HostDescription): SpaprT
     case "none":
       return null;
     case "type1": {
-      const { kind: _, ...options } = iommu;
-      vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { ...given(options), topology: vfio.topology }));
+      vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { ...hardwareOf(iommu), topology: vfio.topology }));
       return null;
     }
     case "spapr": {
@@ -22,6 +21,21 @@ export function installIommu(vfio: VfioCore, { iommu }: HostDescription): SpaprT
       return driver;
     }
   }
+}
+
+/** VFIO's part of the kernel's configuration. iommufd drives the hardware that type1 has; sPAPR has none for it. */
+export function vfioBuild({ iommu, kernelConfig = {} }: HostDescription): VfioCoreOptions {
+  const { iommufd, deviceCdev, container, noiommu } = kernelConfig;
+  const hardware = iommu.kind === "type1" ? hardwareOf(iommu) : { unitOf: () => null };
+  return {
+    ...(iommufd && { iommufd: { ...hardware, servesContainer: container === "iommufd" } }),
+    ...(deviceCdev && { deviceCdev }),
+    ...(noiommu && { noiommu }),
+  };
+}
+
+function hardwareOf({ kind: _, ...options }: Extract<HostDescription["iommu"], { kind: "type1" }>) {
+  return given(options);
 }
 
 /** Without what was left out, so that the drivers' defaults hold. */

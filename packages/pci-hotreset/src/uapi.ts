@@ -18,10 +18,16 @@ export function hotResetIoctls(arch: Arch): HotResetIoctls {
   };
 }
 
-/** Entries hold iommufd device ids instead of groups. Never set for devices opened through a group. */
+/** Entries hold iommufd device ids instead of groups. Set for devices opened through their own nodes, and only those. */
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1;
+/** Every function that would be hit is owned by the iommufd of the device. */
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED = 2;
+/** In place of an id: owned through another device of its group. */
+export const VFIO_PCI_DEVID_OWNED = 0;
+/** In place of an id: not owned (-1 as the unsigned number that comes back). */
+export const VFIO_PCI_DEVID_NOT_OWNED = 0xffff_ffff;
 
+/** `group_id` is `devid` when the flags say so; the two share their place. */
 export const vfio_pci_dependent_device = struct("vfio_pci_dependent_device", {
   group_id: u32,
   segment: u16,
@@ -30,5 +36,5 @@ export const vfio_pci_dependent_device = struct("vfio_pci_dependent_device", {
 });
 /** Followed by `count` vfio_pci_dependent_device. */
 export const vfio_pci_hot_reset_info = struct("vfio_pci_hot_reset_info", { argsz: u32, flags: u32, count: u32 });
-/** Followed by `count` s32 group descriptors. */
+/** Followed by `count` s32 group descriptors; none for a device opened through its own node. */
 export const vfio_pci_hot_reset = struct("vfio_pci_hot_reset", { argsz: u32, flags: u32, count: u32 });

@@ -4,7 +4,7 @@
 import { type KernelProfile, ModelKernel } from "@minivmm/host/model";
 import { type FunctionDescription, type PciFunction, PciTopology } from "@minivmm/pci";
 import { edu, type PassiveOptions, passive } from "@minivmm/pci/devices";
-import { VfioCore } from "@minivmm/vfio-core/model";
+import { VfioCore, type VfioCoreOptions } from "@minivmm/vfio-core/model";
 import { FlatIommu } from "../../vfio-core/test/fixture.ts";
 import { registerHotReset } from "../src/model/index.ts";
 
@@ -50,11 +50,11 @@ const devices = (): FunctionDescription[] => [
   ]),
 ];
 
-export function slotHost(options: { profile?: KernelProfile } = {}) {
+export function slotHost(options: { profile?: KernelProfile; vfio?: VfioCoreOptions } = {}) {
   const kernel = new ModelKernel(options.profile === undefined ? {} : { profile: options.profile });
   const topology = PciTopology.fromDescription({ barAlignment: kernel.pageSize, domains: [{ devices: devices() }] });
   for (const fn of topology.functions) publish(kernel, fn);
-  const core = new VfioCore(kernel, topology);
+  const core = new VfioCore(kernel, topology, options.vfio);
   core.registerIommuDriver(new FlatIommu(kernel));
   registerHotReset(core);
   return { kernel, topology, core, process: kernel.spawn() };

@@ -1,11 +1,17 @@
 /** VFIO for its users: the ABI, and a typed client on any Host. */
+export { deviceNode, type PageTable, VfioCdev } from "./client/cdev.ts";
 export * from "./client/container.ts";
 export * from "./client/device.ts";
 export { DmaCalls } from "./client/dma-calls.ts";
 export * from "./client/group.ts";
+export * from "./client/hwpt.ts";
 export { type CapabilityBytes, capabilityChain } from "./client/info-caps.ts";
+export * from "./client/ioas.ts";
+export * from "./client/iommufd.ts";
 export * from "./client/sysfs.ts";
 export * from "./client/type1.ts";
 export type { IovaRange, Type1Info } from "./client/type1-info.ts";
 export * from "./error.ts";
 export * from "./uapi.ts";
+export * from "./uapi-cdev.ts";
+export * from "./uapi-iommufd.ts";

@@ -2,18 +2,31 @@
  * Asks what a hot reset of a device's slot or bus would hit, and does it.
  *
  * The list comes in two steps: a call with room for nothing (ENOSPC tells the count), then one with room. The reset
- * needs a descriptor of every affected group as proof of ownership.
+ * needs a descriptor of every affected group as proof of ownership. A device that was opened through its own node
+ * (VfioCdev) needs none: the kernel looks who is bound to the same iommufd, and tells so in the list.
  */
-import { EAGAIN, EBUSY, ENODEV, ENOSPC, ENOTTY, EPERM, errnoName } from "@minivmm/host";
+import { EAGAIN, EBUSY, ENODEV, ENOSPC, ENOTTY, EPERM, errnoName, type Host } from "@minivmm/host";
 import type { VfioDevice } from "@minivmm/vfio-core";
 import { HotResetError } from "../error.ts";
-import { hotResetIoctls, vfio_pci_dependent_device, vfio_pci_hot_reset, vfio_pci_hot_reset_info } from "../uapi.ts";
+import {
+  hotResetIoctls,
+  VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
+  vfio_pci_dependent_device,
+  vfio_pci_hot_reset,
+  vfio_pci_hot_reset_info,
+} from "../uapi.ts";
+import { DEVICES, linkName } from "./function-facts.ts";
 
 export interface AffectedFunction {
   /** `0000:01:00.0` */
   readonly bdf: string;
-  /** IOMMU group. */
+  /** IOMMU group, -1 for none. */
   readonly group: number;
+  /**
+   * When the device that was asked was opened through its own node: the function's id in the same iommufd, 0 for one that
+   * is owned through another device of its group, -1 for one that is not owned. Else absent.
+   */
+  readonly deviceId?: number;
 }
 
 /** A bus can grow between the two steps; more often than this it will not. */
@@ -30,15 +43,16 @@ export function hotResetInfo(device: VfioDevice): AffectedFunction[] {
     const argsz = vfio_pci_hot_reset_info.size + room * vfio_pci_dependent_device.size;
     const arg = vfio_pci_hot_reset_info.encode({ argsz }, new Uint8Array(argsz));
     const result = device.host.ioctl(device.fd, request, arg);
-    const { count } = vfio_pci_hot_reset_info.decode(arg);
-    if (result >= 0) return Array.from({ length: count }, (_, i) => affected(arg, i));
+    const { count, flags } = vfio_pci_hot_reset_info.decode(arg);
+    if (result >= 0) return Array.from({ length: count }, (_, i) => affected(device.host, arg, i, flags));
     if (result !== -ENOSPC || attempt === ATTEMPTS) throw noInfo(device, result);
     room = count;
   }
 }
 
 /**
- * Resets the slot or bus of the device. `groupFds` are descriptors of the groups of everything affected.
+ * Resets the slot or bus of the device. `groupFds` are descriptors of the groups of everything affected; none for a
+ * device that was opened through its own node.
  * Throws HotResetError NO_HOT_RESET, NOT_OWNED, REFUSED.
  */
 export function hotReset(device: VfioDevice, groupFds: readonly number[]): void {
@@ -50,11 +64,18 @@ export function hotReset(device: VfioDevice, groupFds: readonly number[]): void 
   if (result < 0) throw notReset(device, result, groupFds.length);
 }
 
-function affected(arg: Uint8Array, i: number): AffectedFunction {
+function affected(host: Host, arg: Uint8Array, i: number, flags: number): AffectedFunction {
   const at = vfio_pci_hot_reset_info.size + i * vfio_pci_dependent_device.size;
   const { group_id, segment, bus, devfn } = vfio_pci_dependent_device.decode(arg, at);
   const hex = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
-  return { bdf: `${hex(segment, 4)}:${hex(bus, 2)}:${hex(devfn >> 3, 2)}.${devfn & 7}`, group: group_id };
+  const bdf = `${hex(segment, 4)}:${hex(bus, 2)}:${hex(devfn >> 3, 2)}.${devfn & 7}`;
+  if ((flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID) === 0) return { bdf, group: group_id };
+  return { bdf, group: groupInSysfs(host, bdf), deviceId: group_id | 0 };
+}
+
+function groupInSysfs(host: Host, bdf: string): number {
+  const name = linkName(host, `${DEVICES}/${bdf}/iommu_group`);
+  return name === null ? -1 : Number(name);
 }
 
 function noInfo(device: VfioDevice, result: number): HotResetError {
@@ -95,7 +116,8 @@ function notReset(device: VfioDevice, result: number, groups: number): HotResetE
     result === -ENOTTY
       ? "the bus was reset, but a function did not come back"
       : `the kernel says ${errnoName(-result)}`;
-  return new HotResetError(`${device.name} was not hot reset with ${groups} group(s): ${why}`, {
+  const withWhat = groups === 0 ? "" : ` with ${groups} group(s)`;
+  return new HotResetError(`${device.name} was not hot reset${withWhat}: ${why}`, {
     code: "REFUSED",
     errno: -result,
     details,

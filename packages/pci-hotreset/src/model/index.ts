@@ -7,6 +7,8 @@ import { hotReset } from "./reset.ts";
 /** Teaches the vfio-pci devices of a modelled kernel to be hot reset. Once per VfioCore. */
 export function registerHotReset(core: VfioCore): void {
   const ioctls = hotResetIoctls(core.kernel.arch);
-  core.registerDeviceIoctl(ioctls.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotResetInfo);
+  core.registerDeviceIoctl(ioctls.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, (call, device) =>
+    hotResetInfo(core, call, device),
+  );
   core.registerDeviceIoctl(ioctls.VFIO_DEVICE_PCI_HOT_RESET, (call, device) => hotReset(core, call, device));
 }

@@ -1,14 +1,16 @@
 /**
  * VFIO_DEVICE_PCI_HOT_RESET: resets the slot or bus once ownership of all that is affected is proven.
  *
- * Proof is group identity: a descriptor of each group, container or not. Every function hit must be bound to vfio-pci,
+ * Proof is group identity: a descriptor of each group, container or not. A device that was opened through its own node
+ * hands over nothing: all must be owned by its iommufd. Every function hit must be bound to vfio-pci,
  * so a bridge or a driverless neighbour vetoes. The kernel keeps what the user set up: configuration, interrupts,
  * virtual BARs. Source: vfio_pci_ioctl_pci_hot_reset, vfio_pci_dev_set_hot_reset.
  */
 import { EBADF, EINVAL, ENODEV } from "@minivmm/host";
 import type { IoctlCall, OpenFile } from "@minivmm/host/model";
-import { affectedFunctions, busResetScope, resetBusOf, setPowerState } from "@minivmm/pci";
+import { affectedFunctions, busResetScope, type PciFunction, resetBusOf, setPowerState } from "@minivmm/pci";
 import {
+  deviceIdFor,
   isResettable,
   type VfioCore,
   type VfioPciDevice,
@@ -24,14 +26,23 @@ export function hotReset(core: VfioCore, call: IoctlCall, device: VfioPciDevice)
   const scope = busResetScope(device.fn);
   // 6.12 looks at the count before it looks for a way to reset, 6.1 after it.
   if (device.profile.hotResetProbesFirst && !scope) return -ENODEV;
-  if (count === 0) return -EINVAL;
+  if ((count === 0) !== device.openedByNode) return -EINVAL;
   if (!scope) return -ENODEV;
+  const { iommufd } = device;
+  if (device.openedByNode && iommufd) return resetOwned(core, device, (fn) => deviceIdFor(iommufd, fn) >= 0);
   if (count > [...affectedFunctions(device.fn, scope)].length) return -EINVAL;
   const files = groupFiles(call, count);
   if (typeof files === "number") return files;
+  return resetOwned(core, device, (_, member) => files.some((file) => vfioFileHasDev(file, member)));
+}
+
+function resetOwned(
+  core: VfioCore,
+  device: VfioPciDevice,
+  owned: (fn: PciFunction, member: VfioPciDevice) => boolean,
+): number {
   const set = core.deviceSetOf(device);
-  if (!isResettable(set)) return -EINVAL;
-  if (set.some((member) => !files.some((file) => vfioFileHasDev(file, member)))) return -EINVAL;
+  if (!isResettable(set) || !set.every((member) => owned(member.fn, member))) return -EINVAL;
   for (const member of set) toD0(member);
   return resetBusOf(device.fn);
 }

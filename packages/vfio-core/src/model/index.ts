@@ -12,7 +12,13 @@ export * from "./external-user.ts";
 export { type KvmReference, VfioGroup } from "./group.ts";
 export { VfioGroupFile } from "./group-file.ts";
 export * from "./iommu-driver.ts";
-export { type IommufdContext, type IommufdKernel, type IommufdOptions, iommufdOf } from "./iommufd/index.ts";
+export {
+  deviceIdFor,
+  type IommufdContext,
+  type IommufdKernel,
+  type IommufdOptions,
+  iommufdOf,
+} from "./iommufd/index.ts";
 export type { Profile } from "./profile.ts";
 export * from "./type1/index.ts";
 export type { VfioHost } from "./vfio-host.ts";

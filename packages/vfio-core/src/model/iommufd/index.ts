@@ -11,6 +11,7 @@ export type { IommufdDevice } from "./device.ts";
 export { iommufdOf } from "./file.ts";
 export { Ioas } from "./ioas.ts";
 export { type IommufdOptions, installIommufd } from "./module.ts";
+export { deviceIdFor } from "./ownership.ts";
 
 /** Binds a function to the iommufd behind a file. Throws KernelError EBADFD (no iommufd), EINVAL, EPERM. */
 export function iommufdDeviceOf(file: OpenFile, fn: PciFunction): IommufdDevice {
