@@ -44,6 +44,11 @@ export class Crq {
     return this.count < WAITING_MAX;
   }
 
+  /** Messages that wait for room. */
+  get waitingCount(): number {
+    return this.count;
+  }
+
   /** H_REG_CRQ: `address` and `bytes` as the guest gave them, -1 for numbers of 2^53 and more. Returns the call's code. */
   register(address: number, bytes: number): number {
     if (bytes < QUEUE_MIN || bytes > QUEUE_MAX || bytes % QUEUE_ALIGNMENT !== 0) return H_PARAMETER;
