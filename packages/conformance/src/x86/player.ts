@@ -25,7 +25,7 @@ const ROOT = { capabilities: ["SYS_ADMIN", "SYS_RAWIO", "SYS_RESOURCE", "IPC_LOC
 const SHORT = 160;
 
 /** A step and what came of it; plain data, so that it can come from another process. */
-interface Played {
+export interface Played {
   readonly step: X86Step;
   readonly outcome: PlainOutcome | { readonly failed: string };
 }
@@ -37,15 +37,21 @@ interface PlainOutcome {
 }
 
 export function playX86(recorded: X86Case, machine: Machine): CaseResult {
-  const stage = machine.enter(recorded.machine, ROOT);
-  if ("skip" in stage) return { name: recorded.name, steps: 0, differences: [], skipped: stage.skip };
+  const played = stepX86(recorded, machine);
+  if ("skip" in played) return { name: recorded.name, steps: 0, differences: [], skipped: played.skip };
+  return {
+    name: recorded.name,
+    steps: played.length,
+    differences: played.flatMap((each) => differencesOf(recorded.name, each)),
+  };
+}
+
+/** What comes of a case's steps, whatever was recorded of them. */
+export function stepX86({ machine: recorded, steps }: X86Case, machine: Machine): Played[] | { readonly skip: string } {
+  const stage = machine.enter(recorded, ROOT);
+  if ("skip" in stage) return stage;
   try {
-    const played = new Run(new Scene(stage, recorded.machine)).all(recorded.steps);
-    return {
-      name: recorded.name,
-      steps: played.length,
-      differences: played.flatMap((each) => differencesOf(recorded.name, each)),
-    };
+    return new Run(new Scene(stage, recorded)).all(steps);
   } finally {
     stage.close();
   }

@@ -1,0 +1,31 @@
+// Cases beyond the recorded ones: the recorded families for the other devices, orders and places, and sequences in any
+// order. What they should give is not known here: a real kernel is asked.
+
+import type { X86Case } from "../../x86/format.ts";
+import { closingOrders, hotResets } from "./orders.ts";
+import { configSweeps, randomConfig, randomInterrupts, randomMappings } from "./random.ts";
+import { otherDevices, otherMatrices, otherPlaces } from "./substitute.ts";
+
+/** In parts, the most telling first. `recorded`: the cases of one kernel, of all ways to boot. */
+export function moreCases(recorded: readonly X86Case[]): Map<string, X86Case[]> {
+  const full = recorded.filter(({ machine }) => machine.rig === "full");
+  const machine = full[0]?.machine;
+  if (!machine) return new Map();
+  const known = new Set(recorded.map(({ name }) => name));
+  return new Map([
+    ["devices", otherDevices(full)],
+    ["orders", [...closingOrders(machine, known), ...hotResets(machine)]],
+    ["random-config", [...configSweeps(machine), ...randomConfig(machine, 1, 20)]],
+    ["random-map", randomMappings(machine, 6, 25)],
+    ["random-irq", randomInterrupts(machine, 4, 30)],
+    ["places", otherPlaces(full, 2)],
+    ["matrices", otherMatrices(full)],
+    [
+      "boots",
+      otherPlaces(
+        recorded.filter(({ machine: { rig } }) => rig !== "full"),
+        8,
+      ),
+    ],
+  ]);
+}
