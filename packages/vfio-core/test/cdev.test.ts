@@ -14,6 +14,7 @@ import {
 } from "@minivmm/host";
 import { describe, expect, it } from "vitest";
 import { iommuGroupOf, VfioContainer, VfioGroup, vfioIoctls } from "../src/index.ts";
+import { vfioFileIsValid, vfioFileSetKvm } from "../src/model/index.ts";
 import { BRIDGED, BRIDGED_FREE, BRIDGED_HOST, EDU, NVME, PASSIVE, testHost } from "./fixture.ts";
 import { iommufdHost, nodeName, rawDevice, rawIommufd, rawNode } from "./iommufd-fixture.ts";
 
@@ -46,6 +47,11 @@ describe("vfio-core cdev: nodes", () => {
     expect(nodeName(process, EDU)).toBe("vfio0");
     expect(process.exists(`/sys/bus/pci/devices/${EDU}/vfio-dev/vfio0/dev`)).toBe(false);
     expect(process.open("/dev/iommu", O_RDWR)).toBe(-ENOENT);
+  });
+
+  it("have no class device before 6.1", () => {
+    const { process } = testHost({ profile: "4.12" });
+    expect(process.exists(`/sys/bus/pci/devices/${EDU}/vfio-dev`)).toBe(false);
   });
 
   it("cannot be built without iommufd, nor before 6.12", () => {
@@ -299,6 +305,22 @@ describe("vfio-core cdev: lifetimes", () => {
     expect(core.device(EDU)).toMatchObject({ openCount: 0, nodeFiles: 0, iommufd: null });
     expect(core.device(EDU)?.group).toMatchObject({ boundByNode: 0 });
     expect(core.device(EDU)?.fn.group).toMatchObject({ owner: null, domain: null });
+  });
+
+  it("a virtual machine that the file was given to is held while it is bound", () => {
+    const { process, fd } = iommufdHost();
+    const node = rawNode(process, EDU);
+    let references = 0;
+    const kvm = { get: () => ++references, put: () => --references };
+    const file = process.fileOf(node.fd);
+    if (!file) throw new Error("no file");
+    expect(vfioFileIsValid(file)).toBe(true);
+    vfioFileSetKvm(file, kvm);
+    expect(references).toBe(0);
+    node.bind(fd);
+    expect(references).toBe(1);
+    node.close();
+    expect(references).toBe(0);
   });
 
   it("unbinding the driver waits for the bound file and asks it to go", () => {

@@ -12,6 +12,9 @@ import { VfioDeviceFile } from "./device-file.ts";
 /** Dynamic on Linux, where it depends on the modules that came before. */
 const MAJOR = 241;
 
+/** Kernels whose VFIO devices are devices of a class of their own (since 6.1). */
+const CLASS_DEVICES: ReadonlySet<string> = new Set(["6.12", "6.1"]);
+
 interface Entry {
   readonly index: number;
   node: { remove(): void } | null;
@@ -34,7 +37,8 @@ export class DeviceNodes {
     while (taken.has(index)) index++;
     const entry: Entry = { index, node: null };
     this.#entries.set(device, entry);
-    const { sysfs } = this.#kernel;
+    const { sysfs, profile } = this.#kernel;
+    if (!CLASS_DEVICES.has(profile)) return;
     const at = folder(device, index);
     sysfs.dir(at);
     sysfs.link(`${at}/device`, "../..");

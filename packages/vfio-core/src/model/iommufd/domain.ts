@@ -47,8 +47,7 @@ export class HardwareDomain implements IommuDomain {
   /** Calls `visit` with each marked page of [start, end), in no order. */
   eachDirty(start: number, end: number, clear: boolean, visit: (page: number) => void): void {
     if (!this.tracking) return;
-    for (const page of this.#dirty) {
-      if (page < start || page >= end) continue;
+    for (const page of this.#within(start, end)) {
       visit(page);
       if (clear) this.#dirty.delete(page);
     }
@@ -57,12 +56,21 @@ export class HardwareDomain implements IommuDomain {
   /** Mappings of [start, end) went, and their marks with them. */
   forget(start: number, end: number): void {
     if (this.#dirty.size === 0) return;
-    for (const page of this.#dirty) if (page >= start && page < end) this.#dirty.delete(page);
+    for (const page of this.#within(start, end)) this.#dirty.delete(page);
   }
 
   setTracking(on: boolean): void {
     if (on) this.#dirty.clear();
     this.tracking = on;
+  }
+
+  /** Marked pages of [start, end): found among the pages or among the marks, whichever are fewer. */
+  *#within(start: number, end: number): Generator<number> {
+    if (end - start < this.#dirty.size) {
+      for (let page = start; page < end; page++) if (this.#dirty.has(page)) yield page;
+      return;
+    }
+    for (const page of this.#dirty) if (page >= start && page < end) yield page;
   }
 
   /** A transfer that is refused half-way has written what came before. */

@@ -2,7 +2,7 @@
  * The file behind /dev/iommu, and behind /dev/vfio/vfio where iommufd serves it. Numbers outside iommufd's own range are a
  * VFIO container's. Source: iommufd_fops_ioctl in drivers/iommu/iommufd/main.c.
  */
-import { ENOTTY } from "@minivmm/host";
+import { EINVAL, ENOTTY } from "@minivmm/host";
 import type { FileOps, IoctlCall, OpenFile } from "@minivmm/host/model";
 import { IOMMUFD_CMD_BASE, type IommufdCommand } from "../../uapi-iommufd.ts";
 import type { AccountMode } from "./accounting.ts";
@@ -50,6 +50,19 @@ export class IommufdFile implements FileOps {
     // The struct's size is read before the rest of the number is looked at.
     call.arg.copyIn(4);
     return this.#commands.get(call.request)?.({ context, call, file: call.file }) ?? -ENOTTY;
+  }
+
+  read(): number {
+    return -EINVAL;
+  }
+  write(): number {
+    return -EINVAL;
+  }
+  pread(): number {
+    return -EINVAL;
+  }
+  pwrite(): number {
+    return -EINVAL;
   }
 
   /** No device is bound any more; those hold the file. */

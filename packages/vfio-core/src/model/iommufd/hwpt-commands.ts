@@ -34,7 +34,7 @@ function makeHwpt(
   { unit }: IommufdDevice,
   { pt_id, flags, data_len }: StructValue<typeof uapi.iommu_hwpt_alloc>,
 ): Hwpt {
-  const target = context.objects.all().find((each) => each.id === pt_id);
+  const target = context.objects.find(pt_id);
   if (target instanceof Ioas) {
     // The hardware has nothing to be told about a page table of the kernel's.
     if (data_len > 0) throw new KernelError(EOPNOTSUPP);

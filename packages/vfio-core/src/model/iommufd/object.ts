@@ -33,9 +33,13 @@ export class ObjectTable {
     this.#objects.set(object.id, object);
   }
 
+  find(id: number): IommufdObject | undefined {
+    return this.#objects.get(id);
+  }
+
   /** Throws KernelError ENOENT. */
   get(id: number): IommufdObject {
-    const object = this.#objects.get(id);
+    const object = this.find(id);
     if (!object) throw new KernelError(ENOENT, `there is no object ${id}`);
     return object;
   }
