@@ -1,40 +1,59 @@
-// Prints who a hot reset of a device would hit, on a modelled host where one neighbour is not bound to vfio-pci.
+// A hot reset of a slot with three functions: planned, refused while one of them is not owned, then done.
 import { ModelKernel } from "@minivmm/host/model";
 import { PciTopology } from "@minivmm/pci";
-import { edu } from "@minivmm/pci/devices";
-import { planHotReset } from "@minivmm/pci-hotreset";
+import { passive } from "@minivmm/pci/devices";
+import { HotResetError, missingGroups, planHotReset, runHotReset } from "@minivmm/pci-hotreset";
 import { registerHotReset } from "@minivmm/pci-hotreset/model";
-import { VfioContainer, VfioGroup } from "@minivmm/vfio-core";
-import { VfioCore } from "@minivmm/vfio-core/model";
+import { VFIO_TYPE1v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
+import { Type1Iommu, VfioCore } from "@minivmm/vfio-core/model";
 
+// A modelled host: a network card with three functions, each in an IOMMU group of its own. The last has no driver yet.
+const port = () =>
+  passive({
+    vendor: 0x8086,
+    device: 0x10c9,
+    classCode: 0x020000,
+    express: {},
+    bars: [{ index: 0, type: "mem32", size: 0x4000 }],
+  });
 const kernel = new ModelKernel();
 const children = [
-  { at: "01.0", device: edu(), driver: "vfio-pci" },
-  { at: "02.0", device: edu() },
+  { at: "00.0", device: port(), multifunction: true, driver: "vfio-pci" },
+  { at: "00.1", device: port(), multifunction: true, driver: "vfio-pci" },
+  { at: "00.2", device: port(), multifunction: true },
 ];
 const topology = PciTopology.fromDescription({
-  domains: [{ devices: [{ at: "01.0", bridge: "pci-bridge", children }] }],
+  domains: [{ devices: [{ at: "01.0", bridge: "root-port", driver: "pcieport", children }] }],
 });
-const vfio = new VfioCore(kernel, topology);
-vfio.registerIommuDriver({
-  name: "flat",
-  allowsNoiommu: false,
-  checkExtension: (ext) => (ext === 1 ? 1 : 0),
-  open: () => ({
-    attachGroup() {},
-    detachGroup() {},
-    ioctl: () => -25,
-    checkExtension: () => 0,
-    release() {},
-  }),
-});
-registerHotReset(vfio);
+for (const fn of topology.functions) kernel.sysfs.dir(`/sys/bus/pci/devices/${fn.name}`);
+const core = new VfioCore(kernel, topology);
+core.registerIommuDriver(new Type1Iommu(kernel, { topology }));
+registerHotReset(core);
+const groupOf = (bdf: string) => topology.get(bdf).group?.id ?? 0;
 
+// The user. On a real host: `const host = realHost();` of @minivmm/host, and iommuGroupOf(host, bdf) for the group.
 const host = kernel.spawn();
-const container = VfioContainer.open(host);
-const group = VfioGroup.open(host, topology.get("0000:01:01.0").group?.id ?? 0);
-group.setContainer(container);
-container.setIommu(1);
-const plan = planHotReset(host, group.device("0000:01:01.0"));
-for (const { bdf, group: id, driver } of plan.affected) console.log(`${bdf}  group ${id}  ${driver ?? "no driver"}`);
-console.log(plan.blockers.length === 0 ? "can be reset" : `in the way: ${plan.blockers.map((each) => each.bdf)}`);
+using container = VfioContainer.open(host);
+using first = VfioGroup.open(host, groupOf("0000:01:00.0"));
+first.setContainer(container);
+container.setIommu(VFIO_TYPE1v2_IOMMU);
+using device = first.device("0000:01:00.0");
+
+function attempt(owned: VfioGroup[]): void {
+  const plan = planHotReset(host, device); // resets nothing
+  console.log(`hits ${plan.affected.map(({ bdf }) => bdf).join(", ")}; groups missing: ${missingGroups(plan, owned)}`);
+  try {
+    runHotReset(plan, owned);
+    console.log("done");
+  } catch (error) {
+    if (!(error instanceof HotResetError)) throw error;
+    console.log(`${error.code}: ${error.message}\n  ${error.hint}`);
+  }
+}
+
+attempt([first]); // a function has no driver of VFIO
+core.bind("0000:01:00.2", "vfio-pci");
+using second = VfioGroup.open(host, groupOf("0000:01:00.1"));
+attempt([first, second]); // the third could belong to somebody else
+using third = VfioGroup.open(host, groupOf("0000:01:00.2"));
+attempt([first, second, third]); // a group that is only held is enough
