@@ -166,6 +166,18 @@ describe("vfio-core cdev: BIND_IOMMUFD", () => {
     expect(rawNode(none.process, EDU).bind(none.fd)).toBe(-EINVAL);
   });
 
+  it("needs DMA that may be blocked, which firmware's one-to-one regions forbid", () => {
+    const region = { start: 0x1000n, end: 0x1fffn };
+    const direct = iommufdHost({ iommufd: { reservedRegions: [{ ...region, type: "direct" }] } });
+    expect(rawNode(direct.process, EDU).bind(direct.fd)).toBe(-EINVAL);
+    expect(direct.topology.get(EDU).group?.owner).toBeNull();
+    const relaxable = iommufdHost({ iommufd: { reservedRegions: [{ ...region, type: "direct-relaxable" }] } });
+    const node = rawNode(relaxable.process, EDU);
+    expect(node.bind(relaxable.fd)).toBe(1);
+    expect(node.attach(relaxable.io.alloc())).toBe(3);
+    expect(relaxable.io.ranges(2).ranges[0]).toBe("0-fedfffff");
+  });
+
   it("undoes itself when the id cannot be told, or the device cannot be opened", () => {
     const { process, fd, topology, core } = iommufdHost();
     const node = rawNode(process, EDU);

@@ -146,7 +146,7 @@ describe("vfio-core noiommu: container", () => {
     expect(core.bind(bare.name, "vfio-pci")).toBe(0);
     const process = kernel.spawn({ capabilities: ["SYS_RAWIO"] });
     const real = openNode(process, `/dev/vfio/${topology.get("0000:00:01.0").group?.id}`);
-    const fake = openNode(process, `/dev/vfio/noiommu-${bare.group?.id}`);
+    const fake = openNode(process, `/dev/vfio/noiommu-${topology.get(bare.name).group?.id}`);
     const a = VfioContainer.open(process);
     expect(setContainer(process, real, a.fd)).toBe(0);
     expect(setContainer(process, fake, a.fd)).toBe(-EPERM);

@@ -42,7 +42,10 @@ export class IommufdDevice extends IommufdObject {
     this.users++;
   }
 
-  /** `file` is the iommufd's. Throws KernelError EINVAL (no IOMMU), EPERM (interrupts not isolated, or not viable). */
+  /**
+   * `file` is the iommufd's. Throws KernelError EINVAL (no IOMMU, or a region that must stay mapped), EPERM (interrupts not
+   * isolated, or not viable).
+   */
   static bindTo(context: IommufdContext, file: OpenFile, fn: PciFunction): IommufdDevice {
     const iommuGroup = fn.group;
     const unit = iommuGroup && context.host.hardware.unitOf(iommuGroup);
@@ -55,8 +58,12 @@ export class IommufdDevice extends IommufdObject {
       );
     }
     const sibling = context.objects.all().find((each) => each instanceof IommufdDevice && each.fn.group === iommuGroup);
-    const group =
-      sibling instanceof IommufdDevice ? sibling.#group : new DeviceGroup<IommufdDevice>(iommuGroup, context);
+    if (sibling instanceof IommufdDevice) return new IommufdDevice(context, file, { fn, unit, group: sibling.#group });
+    const group = new DeviceGroup<IommufdDevice>(iommuGroup, context);
+    if (unit.reserved.some(({ type }) => type === "direct")) {
+      iommuGroup.releaseDmaOwner();
+      throw new KernelError(EINVAL, `firmware wants ${fn.name} mapped one to one, so its DMA cannot be blocked`);
+    }
     return new IommufdDevice(context, file, { fn, unit, group });
   }
 
