@@ -97,6 +97,28 @@ describe("cli run: bad input", () => {
     ],
     ["no kernel", () => ["-m", "512"], 2, /^minivmm: no kernel is given\nhint: add -kernel/],
     [
+      "a SCSI disk whose image is missing",
+      (folder) => ["-kernel", bareKernel(folder), "-host", "model:power9", "-drive", "file=/nonexistent/d,if=scsi"],
+      1,
+      /^minivmm: cannot open the disk image \/nonexistent\/d: .*\n.*hint: /s,
+    ],
+    [
+      "two SCSI disks in one place",
+      (folder) => [
+        ...["-kernel", bareKernel(folder), "-host", "model:power9", "-device", "spapr-vscsi,id=s"],
+        ...["-drive", `file=${patternDisk(folder)},id=a`, "-device", "scsi-hd,drive=a,scsi-id=1,lun=0"],
+        ...["-drive", `file=${patternDisk(folder)},id=b`, "-device", "scsi-hd,drive=b,scsi-id=1,lun=0"],
+      ],
+      2,
+      /^minivmm: s: disk 1: another disk is at 0:1:0\nhint: /,
+    ],
+    [
+      "a SCSI adapter at the console's unit address",
+      (folder) => ["-kernel", bareKernel(folder), "-host", "model:power9", "-device", "spapr-vscsi,reg=0x71000000"],
+      2,
+      /^minivmm: device dev0: cannot use the unit address 0x71000000: the console is there\nhint: 0x71000001 is free/,
+    ],
+    [
       "too little memory",
       (folder) => ["-kernel", bareKernel(folder), "-m", "1"],
       2,

@@ -154,6 +154,37 @@ describe("cli options: run", () => {
     expect(devices).toEqual([{ driver: "nvme", file: "d.img", readonly: true, serial: "S1" }]);
   });
 
+  it("put disks on the SCSI adapter that they name, or on the first", () => {
+    const { devices } = request(
+      ...["-drive", "file=a.img,if=none,id=d0", "-drive", "file=b.img,if=none,id=d1,readonly=on"],
+      ...[
+        "-device",
+        "scsi-hd,drive=d1,bus=T.0,scsi-id=5,lun=3,channel=2,serial=S1,id=h1",
+        "-device",
+        "scsi-hd,drive=d0",
+      ],
+      ...["-device", "spapr-vscsi,id=S,reg=0x71000003", "-device", "spapr-vscsi,id=T,reg=8192", "-device", "edu"],
+    );
+    const onT = { file: "b.img", readonly: true, id: "h1", serial: "S1", channel: 2, target: 5, lun: 3 };
+    expect(devices).toEqual([
+      { driver: "edu" },
+      { driver: "spapr-vscsi", id: "S", reg: 0x7100_0003, disks: [{ file: "a.img", readonly: false }] },
+      { driver: "spapr-vscsi", id: "T", reg: 0x2000, disks: [onT] },
+    ]);
+  });
+
+  it("make a SCSI adapter for drives that ask for one, before any other", () => {
+    const { devices } = request(
+      ...["-drive", "file=a.img,if=scsi", "-drive", "file=b.img,if=scsi,id=d1", "-device", "spapr-vscsi,id=S"],
+      ...["-drive", "file=c.img,if=none,id=d2", "-device", "scsi-hd,drive=d2"],
+    );
+    const disk = (file: string) => ({ file, readonly: false });
+    expect(devices).toEqual([
+      { driver: "spapr-vscsi", disks: [disk("a.img"), { ...disk("b.img"), id: "d1" }, disk("c.img")] },
+      { driver: "spapr-vscsi", id: "S", disks: [] },
+    ]);
+  });
+
   const refusals: [string[], RegExp, RegExp][] = [
     [["-M", "pseris"], /unknown machine "pseris"/, /-M pseries/],
     [["-M", "pc"], /unknown machine "pc"/, /the machines are: pseries/],
@@ -181,6 +212,24 @@ describe("cli options: run", () => {
     [["-device", "nvme,drive=d0"], /drive=d0 does not exist/, /-drive file=/],
     [["-drive", "file=x,id=d0"], /no device uses it/, /-device nvme,drive=d0/],
     [["-drive", "id=d0"], /file is missing/, /file=/],
+    [["-device", "spapr-vscsi,reg=0x80000000"], /reg=0x80000000 is not a unit address/, /0x71000003/],
+    [["-device", "spapr-vscsi,reg=x"], /reg=x is not a unit address/, /0x71000003/],
+    [["-device", "spapr-vscsi,rge=1"], /unknown property "rge"/, /did you mean reg/],
+    [["-device", "spapr-vsci"], /unknown device "spapr-vsci"/, /-device spapr-vscsi/],
+    [["-drive", "file=x,id=d0", "-device", "scsi-hd,drive=d0"], /there is no SCSI adapter/, /-device spapr-vscsi/],
+    [
+      ["-device", "spapr-vscsi,id=scsi0", "-drive", "file=x,id=d0", "-device", "scsi-hd,drive=d0,bus=scs0.0"],
+      /there is no bus "scs0.0"/,
+      /did you mean bus=scsi0.0/,
+    ],
+    [["-device", "spapr-vscsi", "-device", "scsi-hd"], /drive is missing/, /drive=disk0/],
+    [["-drive", "file=x,id=d0", "-device", "scsi-hd,drive=d0,lun=32"], /lun=32 is not possible/, /0 to 31/],
+    [["-drive", "file=x,id=d0", "-device", "scsi-hd,drive=d0,scsi-id=-1"], /scsi-id=-1 is not possible/, /0 to 63/],
+    [["-drive", "file=x,id=d0", "-device", `scsi-hd,drive=d0,serial=${"x".repeat(37)}`], /serial=/, /1 to 36/],
+    [["-drive", "file=x,if=scsi,id=d0", "-device", "nvme,drive=d0"], /on a SCSI adapter already/, /if=none/],
+    [["-drive", "file=x,if=ide"], /if=ide is not possible/, /none, scsi/],
+    [["-drive", "file=x,id=d0", "-drive", "file=y,id=d0"], /two drives have the id "d0"/, /one drive/],
+    [["-device", "spapr-vscsi,id=a", "-device", "edu,id=a"], /two devices have the id "a"/, /one device/],
     [["-global", "nonsense"], /not DRIVER.PROPERTY=VALUE/, /ddw/],
     [["-global", "virtio.x=1"], /unknown driver "virtio"/, /spapr-pci-host-bridge/],
     [["-global", "spapr-pci-host-bridge.dww=1"], /unknown property "dww"/, /did you mean ddw/],

@@ -36,6 +36,18 @@ const summary: VmSummary = {
     },
   ],
   devices: [{ name: "disk", slot: 1, problems: ["SET_IRQS: EBUSY"] }],
+  vio: [
+    {
+      name: "scsi",
+      unit: 0x7100_0003,
+      messages: 592,
+      refused: 0,
+      commands: 1078,
+      failures: 2,
+      bytesRead: 2162688,
+      bytesWritten: 1048576,
+    },
+  ],
   interrupts: { epow: 1, disk: 63 },
   exits: { hypercall: 5970, mmio: 310 },
   console: { outputBytes: 1, inputBytes: 0, inputDropped: 0 },
@@ -69,6 +81,7 @@ describe("cli render: summary", () => {
         "Devices",
         "  disk in slot 1",
         "  ! SET_IRQS: EBUSY",
+        "  scsi at unit 0x71000003: 1,078 SCSI commands, 2,162,688 bytes read, 1,048,576 written",
         "",
         "Interrupts",
         "  disk  63",
@@ -91,7 +104,10 @@ describe("cli render: summary", () => {
 
   it("shows every stage that counts TCE calls, and no section without content", () => {
     const stages = { realMode: { H_PUT_TCE: 5 }, virtualMode: {}, userSpace: { H_PUT_TCE: 1 } };
-    const text = renderSummary({ ...summary, tce: stages, dma: [], devices: [], interrupts: {} }, styleFor({}, {}));
+    const text = renderSummary(
+      { ...summary, tce: stages, dma: [], devices: [], vio: [], interrupts: {} },
+      styleFor({}, {}),
+    );
     expect(text).toContain(
       "             real mode  virtual mode  user space\n  H_PUT_TCE          5             0           1",
     );

@@ -21,13 +21,25 @@ export interface DemoGuest {
 /** Bytes that a guest reads, and then writes behind them. */
 export const TRANSFER_BYTES = 1 << 20;
 
-/** Throws CliError MODULE when the image does not have what the disk needs. */
-export async function linuxGuest(image: CachedImage): Promise<DemoGuest> {
+/** Disks for Linux guests: what to load, and where the disks then are. */
+export interface LinuxDisks {
+  readonly modules: readonly string[];
+  readonly devices: readonly string[];
+}
+
+const NVME: LinuxDisks = { modules: ["nvme"], devices: ["/dev/nvme0n1"] };
+
+/** Throws CliError MODULE when the image does not have what the disks need. */
+export async function linuxGuest(image: CachedImage, disks: LinuxDisks = NVME): Promise<DemoGuest> {
   const base = `lib/modules/${image.release}`;
-  const modules = await modulesFor(join(image.folder, image.modules), ["nvme"]);
+  const modules = await modulesFor(join(image.folder, image.modules), disks.modules);
   const paths = modules.map(({ path }) => `${base}/${path}`);
   const folders = [...new Set(["dev", "proc", "sys", ...paths.flatMap(parents)])];
-  const init = linuxDiskInit({ modules: paths.map((path) => `/${path}`), bytes: TRANSFER_BYTES });
+  const init = linuxDiskInit({
+    modules: paths.map((path) => `/${path}`),
+    bytes: TRANSFER_BYTES,
+    devices: disks.devices,
+  });
   return {
     title: `Linux ${image.release}`,
     kernel: { path: join(image.folder, image.kernel) },

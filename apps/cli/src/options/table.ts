@@ -65,14 +65,15 @@ export const RUN_OPTIONS: OptionTable = [
     name: "device",
     value: "DRIVER,...",
     describe:
-      "vfio,host=BDF[,vfiofd=N][,uiommufd=N][,container=NAME] passes a function of the host through; nvme,drive=ID and edu are device models",
+      "vfio,host=BDF[,vfiofd=N][,uiommufd=N][,container=NAME] passes a function of the host through; nvme,drive=ID and edu are device models; spapr-vscsi[,id=S][,reg=UNIT] is a SCSI adapter, scsi-hd,drive=ID[,bus=S.0] a disk on it",
     repeated: true,
     group: "Devices",
   },
   {
     name: "drive",
     value: "file=F,id=ID",
-    describe: "disk image for -device nvme: file=F,if=none,id=ID[,format=raw][,readonly=on]",
+    describe:
+      "disk image for -device nvme and scsi-hd: file=F,if=none,id=ID[,format=raw][,readonly=on]; if=scsi puts it on a SCSI adapter by itself",
     repeated: true,
     group: "Devices",
   },

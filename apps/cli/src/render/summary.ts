@@ -20,7 +20,7 @@ export function renderSummary(summary: VmSummary, style: Style): string {
     ["Guest", guest(summary)],
     ["TCE hypercalls", tceCalls(summary)],
     ["DMA mapping", dma(summary)],
-    ["Devices", deviceLines(summary)],
+    ["Devices", [...deviceLines(summary), ...vioLines(summary)]],
     ["Interrupts", counts(summary.interrupts)],
   ];
   return sections
@@ -86,6 +86,13 @@ function deviceLines({ devices }: VmSummary): string[] {
     `  ${name} in slot ${slot}`,
     ...problems.map((problem) => `  ! ${problem}`),
   ]);
+}
+
+function vioLines({ vio }: VmSummary): string[] {
+  return vio.map(
+    ({ name, unit, commands, bytesRead, bytesWritten }) =>
+      `  ${name} at unit 0x${unit.toString(16)}: ${grouped(commands)} SCSI commands, ${grouped(bytesRead)} bytes read, ${grouped(bytesWritten)} written`,
+  );
 }
 
 function counts(record: Readonly<Record<string, number>>): string[] {

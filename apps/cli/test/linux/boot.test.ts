@@ -63,4 +63,32 @@ describe("cli linux: Debian's kernel", () => {
     const written = readFileSync(disk).subarray(TRANSFER_BYTES, 2 * TRANSFER_BYTES);
     expect(Buffer.compare(written, diskPattern(TRANSFER_BYTES, WRITE_PATTERN))).toBe(0);
   });
+
+  it("uses virtual SCSI disks, one on an adapter of its own and one on an adapter that was not asked for", async (context) => {
+    const found = image(context);
+    const folder = temporaryFolder();
+    const initrd = join(folder, "initrd");
+    const disks = ["a.img", "b.img"].map((name) => join(folder, name));
+    const guest = { modules: ["sd_mod", "ibmvscsi"], devices: ["/dev/sda", "/dev/sdb"] };
+    const { initrd: archive, append } = await linuxGuest(found, guest);
+    writeFileSync(initrd, archive ?? new Uint8Array());
+    for (const disk of disks) {
+      writeFileSync(disk, diskPattern(TRANSFER_BYTES, READ_PATTERN));
+      truncateSync(disk, 16 << 20);
+    }
+    const { status, stdout } = await cli([
+      ...["run", "-M", "pseries", "-m", "512", "-nographic", "-no-reboot", "-host", "model:power9"],
+      ...["-kernel", join(found.folder, found.kernel), "-initrd", initrd, "-append", append],
+      ...["-drive", `file=${disks[0]},if=scsi`, "-drive", `file=${disks[1]},if=none,id=d1`],
+      ...["-device", "spapr-vscsi,id=S,reg=0x71000003", "-device", "scsi-hd,drive=d1,bus=S.0"],
+    ]);
+    expect(stdout).toContain("ibmvscsi 71000001: SRP_LOGIN succeeded");
+    expect(stdout).toContain("ibmvscsi 71000003: SRP_LOGIN succeeded");
+    expect(stdout).toContain("minivmm-init: PASS");
+    expect(status).toBe(0);
+    for (const disk of disks) {
+      const written = readFileSync(disk).subarray(TRANSFER_BYTES, 2 * TRANSFER_BYTES);
+      expect(Buffer.compare(written, diskPattern(TRANSFER_BYTES, WRITE_PATTERN))).toBe(0);
+    }
+  });
 });
