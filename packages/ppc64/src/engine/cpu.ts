@@ -185,13 +185,13 @@ export class Cpu extends Registers {
   /** Finishes the instruction that completeMmio() answered, and nothing else. */
   finishMmio(): void {
     if (!this.access.answered) return;
-    const { state, mmu } = this;
+    const { state } = this;
     const { pcLo, pcHi } = state;
-    const host = mmu.translate(pcLo, pcHi, Access.fetch) ? mmu.host(false) : 0;
-    if (host !== 0) {
-      const records = this.decoder.page(mmu.realHi * 2 ** 20 + (mmu.realLo >>> 12), host & ~0xfff);
+    const records = this.tlb.recordsOf(pcLo, pcHi) || this.recordsAt(pcLo, pcHi);
+    if (records !== 0) {
       const ip = records + ((pcLo & 0xffc) >> 2) * RECORD_BYTES;
-      this.decoder.decode(ip);
+      // The interpreter decodes by itself, but does not come by here.
+      if (state.u16[ip >> 1] === 0) this.decoder.decode(ip);
       if (this.wasm.step(ip) === Step.next) {
         state.setPc(pcLo + 4, pcLo === 0xfffffffc ? pcHi + 1 : pcHi);
         this.clock.count();
@@ -311,6 +311,13 @@ export class Cpu extends Registers {
     const at = `0x${this.pc.toString(16)}`;
     this.exit.message = `${message} at ${at} (MSR 0x${this.msr.toString(16)})`;
     return this.leave(ExitReason.halt);
+  }
+
+  /** Decoded records of the page at a code address, 0 when nothing can be fetched there. */
+  private recordsAt(pcLo: number, pcHi: number): number {
+    const { mmu } = this;
+    const host = mmu.translate(pcLo, pcHi, Access.fetch) ? mmu.host(false) : 0;
+    return host === 0 ? 0 : this.decoder.page(mmu.realHi * 2 ** 20 + (mmu.realLo >>> 12), host & ~0xfff);
   }
 
   /** Code TLB miss at PC. */

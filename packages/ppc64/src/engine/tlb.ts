@@ -42,6 +42,14 @@ export class SoftTlb {
     this.enter(table + ((eaLo >>> 12) & (CODE_TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES, eaLo, eaHi, records);
   }
 
+  /** Where the records of the page at a code address start, 0 when the current code context does not have it. */
+  recordsOf(pcLo: number, pcHi: number): number {
+    const { u32, i32 } = this.state;
+    const at = i32[CODE_TLB >> 2]! + ((pcLo >>> 12) & (CODE_TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES;
+    const found = u32[at >> 2] === (pcLo & 0xfffff000) >>> 0 && u32[(at >> 2) + 1] === pcHi;
+    return found ? u32[(at >> 2) + 2]! : 0;
+  }
+
   private enter(at: number, eaLo: number, eaHi: number, value: number): void {
     const { u32, i32 } = this.state;
     u32[at >> 2] = eaLo & 0xfffff000;
