@@ -1,10 +1,10 @@
 // What an exit costs a guest, whole way: a loop of half a million exits on the CPU engine, the machine's answer and
-// back. One run makes a VM (some milliseconds) and does the loop. The last one maps and unmaps a page in a VFIO
+// back; under KVM through the modelled kernel, KVM_RUN's return and its next call. One run makes a VM (some milliseconds) and does the loop. The last one maps and unmaps a page in a VFIO
 // container of the modelled host with each pair of hypercalls.
 import { modelHost } from "@minivmm/model-host";
 import { Assembler, buildElf, PF_R, PF_X, r3, r4, r5, r6, r12, r14, r15, r16 } from "@minivmm/ppc64/asm";
 import { bench, describe } from "vitest";
-import { H_CPPR, H_PUT_TCE } from "../src/machines/pseries/hcalls/codes.ts";
+import { H_CPPR, H_PROD, H_PUT_TCE } from "../src/machines/pseries/hcalls/codes.ts";
 import { PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import { createVm } from "../src/vm.ts";
 
@@ -28,13 +28,14 @@ function loop(count: number, body: (a: Assembler) => void): Uint8Array {
   return buildElf({ entry: 0, segments: [{ address: 0, bytes: a.bytes(), flags: PF_R | PF_X }] });
 }
 
-async function run(kernel: Uint8Array, passthrough = false): Promise<void> {
+async function run(kernel: Uint8Array, accel: "soft" | "kvm" = "soft", passthrough = false): Promise<void> {
   using model = modelHost("power9");
   using vm = await createVm(model.spawn({ memlock: Number.POSITIVE_INFINITY }), {
     machine: "pseries",
     memoryBytes: 16 * 0x10_0000,
     kernel: { bytes: kernel },
-    clock: "instructions",
+    clock: accel === "kvm" ? "wall" : "instructions",
+    accel,
     devices: passthrough ? [{ driver: "vfio-pci", host: "0001:01:00.0" }] : [],
     console: { write: () => {} },
   });
@@ -45,6 +46,12 @@ async function run(kernel: Uint8Array, passthrough = false): Promise<void> {
 const empty = loop(EXITS, () => {});
 const hypercall = loop(EXITS, (a) => {
   a.li(r3, H_CPPR);
+  a.li(r4, 0);
+  a.sc(1);
+});
+/** To itself: changes nothing, and needs no interrupt controller. */
+const inKernel = loop(EXITS, (a) => {
+  a.li(r3, H_PROD);
   a.li(r4, 0);
   a.sc(1);
 });
@@ -68,5 +75,9 @@ describe(`guest exits, ${EXITS} a run`, () => {
   bench("no exit (the loop itself)", () => run(empty), options);
   bench("hypercall", () => run(hypercall), options);
   bench("load outside RAM", () => run(load), options);
-  bench("H_PUT_TCE through MAP_DMA and UNMAP_DMA", () => run(mapAndUnmap, true), options);
+  bench("H_PUT_TCE through MAP_DMA and UNMAP_DMA", () => run(mapAndUnmap, "soft", true), options);
+  bench("KVM: no exit", () => run(empty, "kvm"), options);
+  bench("KVM: hypercall that the kernel answers", () => run(inKernel, "kvm"), options);
+  bench("KVM: hypercall to user space", () => run(hypercall, "kvm"), options);
+  bench("KVM: load outside RAM", () => run(load, "kvm"), options);
 });

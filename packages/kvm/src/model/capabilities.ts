@@ -1,6 +1,7 @@
 // What KVM_CHECK_EXTENSION answers on the modelled kernel, by architecture and kernel profile.
 // Sources: virt/kvm/kvm_main.c (generic), arch/x86/kvm/x86.c, arch/powerpc/kvm/powerpc.c.
-// Invariant: only what the model really does is advertised, so NR_MEMSLOTS is real and MAX_VCPUS is 0.
+// Invariant: only what the model really does is advertised, so NR_MEMSLOTS is real, and MAX_VCPUS is 0 until
+// vCPUs are installed.
 
 import type { ModelKernel } from "@minivmm/host/model";
 import {

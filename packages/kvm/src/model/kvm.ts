@@ -1,6 +1,6 @@
 // The modelled /dev/kvm: versions, capabilities, VMs, and the hooks through which other packages add device types and
 // VM requests (the KVM-VFIO device, sPAPR TCE tables).
-// Source: virt/kvm/kvm_main.c (kvm_dev_ioctl). Limit: VMs have no vCPUs; the software CPU runs guests by itself.
+// Source: virt/kvm/kvm_main.c (kvm_dev_ioctl).
 
 import { EINVAL, ENOTTY, type StructValue } from "@minivmm/host";
 import type { FileOps, IoctlCall, ModelKernel } from "@minivmm/host/model";

@@ -209,11 +209,20 @@ class KvmAccelerator implements Accelerator {
 
   /** Gives the event loop its turn, and waits while the guest sleeps where the kernel leaves that to us. */
   private async pause(): Promise<void> {
+    const since = performance.now();
+    let runnable = false;
+    const watch = this.watchRunnable(() => {
+      runnable = true;
+      this.wakeSleeper?.();
+    });
+    // What could go on at once has been told when this comes back.
+    await Promise.resolve();
+    const slept = watch !== undefined && !runnable;
     // Whatever is ready on the host (a disk that finished, a key) comes before the guest's timer.
     await eventLoopTurn();
-    if (this.stopping) return;
-    const since = performance.now();
-    if (await this.untilRunnable()) {
+    if (slept && !runnable && !this.stopping) await this.sleep();
+    watch?.close();
+    if (slept) {
       this.exits.idle++;
       this.idleMs += performance.now() - since;
     } else {
@@ -221,31 +230,23 @@ class KvmAccelerator implements Accelerator {
     }
   }
 
-  /** Whether there was something to wait for. */
-  private untilRunnable(): Promise<boolean> {
+  /** Undefined where the kernel sleeps by itself: its vCPUs cannot be watched. */
+  private watchRunnable(onRunnable: () => void): { close(): void } | undefined {
+    try {
+      return this.host.watch(this.vcpu.fd, onRunnable);
+    } catch {
+      return undefined;
+    }
+  }
+
+  private sleep(): Promise<void> {
     return new Promise((resolve) => {
-      let slept = false;
-      let watch: { close(): void } | undefined;
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const done = (): void => {
+      const timer = setTimeout(() => this.wakeSleeper?.(), SLEEP_MAX_MS);
+      this.wakeSleeper = () => {
         clearTimeout(timer);
-        watch?.close();
         this.wakeSleeper = undefined;
-        resolve(slept);
+        resolve();
       };
-      this.wakeSleeper = done;
-      try {
-        watch = this.host.watch(this.vcpu.fd, done);
-      } catch {
-        // This kernel sleeps by itself.
-        done();
-        return;
-      }
-      // What could go on at once is told from the microtask queue, before this.
-      setImmediate(() => {
-        slept = true;
-      });
-      timer = setTimeout(done, SLEEP_MAX_MS);
     });
   }
 

@@ -121,7 +121,7 @@ describe("vmm: Linux on pseries", () => {
     expect(counts[1]).toBe(counts[0]);
   });
 
-  it("takes what is typed at its console", async () => {
+  it.each(["soft", "kvm"] as const)("takes what is typed at its console (%s)", async (accel) => {
     let deliver: (bytes: Uint8Array) => void = () => {};
     let text = "";
     const type = (line: string): void => deliver(new TextEncoder().encode(line));
@@ -137,7 +137,7 @@ describe("vmm: Linux on pseries", () => {
         if (heard && before.split("good evening").length <= 2) setTimeout(() => type("poweroff\n"), 20);
       },
     };
-    const { exit, summary } = await boot({ console, clock: "wall", initrd: initrd(true) });
+    const { exit, summary } = await boot({ console, accel, clock: "wall", initrd: initrd(true) });
     expect(exit.reason).toBe("power-off");
     expect(text).toContain("good evening");
     expect(summary.interrupts.console).toBeGreaterThan(0);

@@ -5,7 +5,7 @@
 
 import { EFAULT, EINTR, EINVAL, EIO, EOPNOTSUPP, O_RDWR, type StructValue } from "@minivmm/host";
 import { type FileOps, type IoctlCall, type MmapCall, mapBytes, OpenFile } from "@minivmm/host/model";
-import { KVM_CAP_PPC_PAPR, KVMIO, kvm_enable_cap, kvm_one_reg, kvmRequests } from "../../uapi.ts";
+import { KVM_CAP_PPC_PAPR, KVMIO, type KvmRequests, kvm_enable_cap, kvm_one_reg, kvmRequests } from "../../uapi.ts";
 import {
   KVM_INTERRUPT_SET,
   KVM_INTERRUPT_UNSET,
@@ -43,6 +43,7 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
   online = 0;
   retiredBefore = 0n;
   readonly #factory: PowerEngineFactory;
+  readonly #requests: KvmRequests;
   readonly #run: VcpuRun;
   readonly #sprg = new Array<bigint>(8).fill(0n);
   readonly #slb: StructValue<typeof kvm_power_sregs>["slb"] = [];
@@ -58,6 +59,7 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
     this.clock = new GuestClock(kernel.clock);
     this.areas = new VirtualProcessorAreas(power.vm);
     this.#factory = factory;
+    this.#requests = kvmRequests(kernel.arch);
     this.#run = new VcpuRun(this);
     this.file = new OpenFile(this, O_RDWR);
     power.vm.file.get();
@@ -111,7 +113,7 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
   ioctl(call: IoctlCall): number {
     if (call.process.mm !== this.power.vm.process.mm) return -EIO;
     if (((call.request >>> 8) & 0xff) !== KVMIO) return -EINVAL;
-    const requests = kvmRequests(this.power.vm.process.kernel.arch);
+    const requests = this.#requests;
     if (call.request === requests.KVM_INTERRUPT) return this.#interrupt(call);
     if (this.power.running === this) return -EINTR;
     switch (call.request) {
