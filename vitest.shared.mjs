@@ -7,7 +7,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["source"] } },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/{kvm,linux,slow}/**"],
+    exclude: ["test/{kvm,linux,rig,slow}/**"],
     reporters: ["default", "json"],
     outputFile: { json: "reports/test.json" },
     passWithNoTests: false,

@@ -14,7 +14,7 @@ const MAP = { argsz: 32, flags: 3, vaddr: "&M", iova: 0x10_0000, size: 4096 };
 export function closingOrders(machine: RecordedMachine, known: ReadonlySet<string>): X86Case[] {
   return ["edu0", "nvme0", "mf4", "br3u", "nic1"].flatMap((device) =>
     ORDERS.flatMap((order) => {
-      const name = device === "edu0" ? `close.order.${order}` : `close.order.${order}@${device}`;
+      const name = device === "edu0" ? `close.order.${order}` : `close.orders.${device}.${order}`;
       return known.has(name)
         ? []
         : [caseOf(machine, name, "closing in this order, then all again", closing(device, order))];
