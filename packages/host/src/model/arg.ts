@@ -1,6 +1,6 @@
 // The third argument of an ioctl as a driver sees it: a value, or a pointer into the caller's memory.
 // A buffer argument stands for a pointer to its bytes, with nothing mapped behind them: touching more is -EFAULT.
-// Hot drivers use view(), which allocates nothing when the caller passes the same buffer again.
+// Hot drivers use view(), which allocates nothing when the caller passes the same one or two buffers again.
 
 import { EFAULT } from "../errno.ts";
 import type { IoctlArg } from "../host.ts";
@@ -19,6 +19,9 @@ export class UserArg {
   #bytes: Uint8Array | null = null;
   #view: DataView | null = null;
   #viewed: Uint8Array | null = null;
+  /** The buffer before that one: callers often take turns with two, such as one to map and one to unmap. */
+  #otherView: DataView | null = null;
+  #otherViewed: Uint8Array | null = null;
 
   constructor(process: UserMemory, arg: IoctlArg = 0) {
     this.#process = process;
@@ -55,7 +58,10 @@ export class UserArg {
     if (bytes) {
       if (bytes.byteLength < size) return null;
       if (this.#viewed !== bytes) {
-        this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        const before = this.#otherViewed === bytes ? this.#otherView : null;
+        this.#otherView = this.#view;
+        this.#otherViewed = this.#viewed;
+        this.#view = before ?? new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         this.#viewed = bytes;
       }
       return this.#view;

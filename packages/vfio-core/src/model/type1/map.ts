@@ -15,7 +15,7 @@ import {
 import { trackMapping } from "./dirty.ts";
 import { IOVA_PAGES } from "./hardware.ts";
 import { bytesAt, isAligned, isZero, pagesAt } from "./iova.ts";
-import { DmaMapping } from "./mapping.ts";
+import type { DmaMapping } from "./mapping.ts";
 import type { Type1State } from "./state.ts";
 
 const { size: SIZE, offsets: AT } = vfio_iommu_type1_dma_map;
@@ -43,7 +43,7 @@ export function mapDma(state: Type1State, call: IoctlCall): number {
   if (present) return -EEXIST;
   if (state.dmaAvail === 0) return -ENOSPC;
   if (!state.windows.allows(start, start + pages)) return -EINVAL;
-  return insert(state, new DmaMapping(start, start + pages, prot, vaddr, mm));
+  return insert(state, state.newMapping(start, start + pages, prot, vaddr, mm));
 }
 
 function insert(state: Type1State, mapping: DmaMapping): number {

@@ -10,6 +10,8 @@ const LEAF_MAX = 512;
 
 export class MappingSet {
   readonly #leaves: DmaMapping[][] = [];
+  /** An empty leaf for the next one. */
+  #spare: DmaMapping[] | null = null;
   #size = 0;
 
   get size(): number {
@@ -55,21 +57,31 @@ export class MappingSet {
     this.#size++;
     const count = this.#leaves.length;
     if (count === 0) {
-      this.#leaves.push([mapping]);
+      const empty = this.#spare ?? [];
+      this.#spare = null;
+      empty.push(mapping);
+      this.#leaves.push(empty);
       return;
     }
     const which = Math.min(this.#leafFor(mapping.start), count - 1);
     const leaf = this.#leaves[which] as DmaMapping[];
-    leaf.splice(indexFor(leaf, mapping.start), 0, mapping);
+    const at = indexFor(leaf, mapping.start);
+    // push and pop leave nothing behind, unlike splice.
+    if (at === leaf.length) leaf.push(mapping);
+    else leaf.splice(at, 0, mapping);
     if (leaf.length > LEAF_MAX) this.#leaves.splice(which + 1, 0, leaf.splice(LEAF_MAX / 2));
   }
 
   remove(mapping: DmaMapping): void {
     const which = this.#leafFor(mapping.start);
     const leaf = this.#leaves[which] as DmaMapping[];
-    leaf.splice(indexFor(leaf, mapping.start), 1);
-    if (leaf.length === 0) this.#leaves.splice(which, 1);
+    if (leaf[leaf.length - 1] === mapping) leaf.pop();
+    else leaf.splice(indexFor(leaf, mapping.start), 1);
     this.#size--;
+    if (leaf.length > 0) return;
+    this.#spare = leaf;
+    if (which === this.#leaves.length - 1) this.#leaves.pop();
+    else this.#leaves.splice(which, 1);
   }
 
   /** The first leaf with a mapping that ends behind `page`; the number of leaves if there is none. */

@@ -21,9 +21,9 @@ export interface PinnedRun {
 }
 
 export class DmaMapping {
-  readonly start: number;
-  readonly end: number;
-  readonly prot: number;
+  start: number;
+  end: number;
+  prot: number;
   /** User address of the first byte; any number, if pages are not pinned. */
   vaddr: number;
   /** The user gave the address up and will name another one. */
@@ -41,5 +41,17 @@ export class DmaMapping {
     this.prot = prot;
     this.vaddr = vaddr;
     this.mm = mm;
+  }
+
+  /** A mapping that was taken away becomes another one. */
+  become(start: number, end: number, prot: number, vaddr: number, mm: AddressSpace): this {
+    this.start = start;
+    this.end = end;
+    this.prot = prot;
+    this.vaddr = vaddr;
+    this.vaddrInvalid = false;
+    this.mm = mm;
+    this.dirty = null;
+    return this;
   }
 }

@@ -13,6 +13,8 @@ import { VFIO_DMA_MAP_FLAG_WRITE } from "../../uapi.ts";
 import { IOVA_PAGE_SIZE } from "./hardware.ts";
 import type { DmaMapping, PinnedRun } from "./mapping.ts";
 
+type Run = { -readonly [K in keyof PinnedRun]: PinnedRun[K] };
+
 /** Device memory that can be out of reach for a time; pinning it then fails. */
 interface Accessible {
   accessible(): boolean;
@@ -20,6 +22,8 @@ interface Accessible {
 
 export class Pinner {
   readonly #physical: PhysicalMemory;
+  #spareRun: Run | null = null;
+  #spareRuns: PinnedRun[] | null = null;
   readonly #zero: { buffer: ArrayBuffer; physical: number } | null;
 
   /** `zeroPages`: untouched memory mapped for reading is the zero page. */
@@ -33,14 +37,15 @@ export class Pinner {
   pin(mapping: DmaMapping, unit: number): number {
     const { mm, end, prot } = mapping;
     const write = (prot & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
-    mapping.runs = [];
+    mapping.runs = this.#spareRuns ?? [];
+    this.#spareRuns = null;
     for (let start = mapping.start, vaddr = mapping.vaddr; start < end; ) {
       const physical = mm.virtToPhys(vaddr, write);
       const area = mm.areaAt(vaddr);
       if (physical < 0 || !area || !reachable(area.backing.device)) return this.#fail(mapping, -EFAULT);
       if (physical % unit !== 0) return this.#fail(mapping, -EINVAL);
       const pages = Math.min((area.end - vaddr) / IOVA_PAGE_SIZE, end - start);
-      const run = { start, end: start + pages, prot, physical, repeats: false, buffer: area.backing.buffer };
+      const run = this.#run(start, start + pages, prot, physical, area.backing.buffer);
       const result =
         this.#zero && !write && mayBeUntouched(area, mm) ? this.#pinSeen(mapping, run) : this.#add(mapping, run);
       if (result < 0) return this.#fail(mapping, result);
@@ -52,10 +57,16 @@ export class Pinner {
 
   /** Lets go of the memory and gives the accounting back. */
   unpin(mapping: DmaMapping): void {
-    for (const { buffer } of mapping.runs ?? []) if (buffer) this.#physical.release(buffer);
+    const { runs } = mapping;
+    mapping.runs = null;
     if (mapping.locked > 0) mapping.mm.account(-mapping.locked);
     mapping.locked = 0;
-    mapping.runs = null;
+    if (!runs) return;
+    for (let i = 0; i < runs.length; i++) {
+      const { buffer } = runs[i] as PinnedRun;
+      if (buffer) this.#physical.release(buffer);
+    }
+    this.#keep(runs);
   }
 
   /** The mapping's pages become `mm`'s to pay for: 0 or -ENOMEM. */
@@ -66,6 +77,29 @@ export class Pinner {
     mapping.mm.account(-mapping.locked);
     mapping.mm = mm;
     return 0;
+  }
+
+  /** A list and one run of a mapping that is gone serve the next one: mapping page by page leaves no garbage. */
+  #keep(runs: PinnedRun[]): void {
+    const run = runs.length === 1 ? (runs[0] as Run) : null;
+    if (!run) return;
+    run.buffer = null;
+    runs.length = 0;
+    this.#spareRun = run;
+    this.#spareRuns = runs;
+  }
+
+  #run(start: number, end: number, prot: number, physical: number, buffer: ArrayBufferLike | null): PinnedRun {
+    const run = this.#spareRun;
+    if (!run) return { start, end, prot, physical, repeats: false, buffer };
+    this.#spareRun = null;
+    run.start = start;
+    run.end = end;
+    run.prot = prot;
+    run.physical = physical;
+    run.repeats = false;
+    run.buffer = buffer;
+    return run;
   }
 
   #add(mapping: DmaMapping, run: PinnedRun): number {

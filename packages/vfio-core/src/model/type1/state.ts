@@ -5,9 +5,9 @@
  * Invariants: dmaAvail + mappings.size is what the container started with; vaddrInvalid counts mappings whose address was
  * given up; mappings have `runs` exactly while a domain exists.
  */
-import type { PhysicalMemory } from "@minivmm/host/model";
+import type { AddressSpace, PhysicalMemory } from "@minivmm/host/model";
 import { DmaTable, type PeerAccess } from "./dma-table.ts";
-import type { DmaMapping } from "./mapping.ts";
+import { DmaMapping } from "./mapping.ts";
 import { MappingSet } from "./mapping-set.ts";
 import type { Pinner } from "./pin.ts";
 import { IovaWindows } from "./windows.ts";
@@ -39,6 +39,7 @@ export class Type1State {
   iommuGroups = 0;
   /** Attached mediated groups. */
   emulatedGroups = 0;
+  #spare: DmaMapping | null = null;
   #pgsizes: bigint;
   #pgsize: number;
 
@@ -73,12 +74,20 @@ export class Type1State {
     this.#pgsize = Number(this.#pgsizes & -this.#pgsizes) || this.pageSize;
   }
 
+  /** A mapping that is nowhere yet: the one that was taken away last, so that mapping page by page leaves no garbage. */
+  newMapping(start: number, end: number, prot: number, vaddr: number, mm: AddressSpace): DmaMapping {
+    const spare = this.#spare;
+    this.#spare = null;
+    return spare?.become(start, end, prot, vaddr, mm) ?? new DmaMapping(start, end, prot, vaddr, mm);
+  }
+
   remove(mapping: DmaMapping): void {
     if (mapping.vaddrInvalid) this.vaddrInvalid--;
     this.mappings.remove(mapping);
     this.pinner.unpin(mapping);
     this.table.flush();
     this.dmaAvail++;
+    this.#spare = mapping;
   }
 
   removeAll(): void {

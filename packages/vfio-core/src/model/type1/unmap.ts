@@ -80,8 +80,9 @@ function unmapRange(
 }
 
 function removeOne(state: Type1State, mapping: DmaMapping): number {
+  const pages = mapping.end - mapping.start;
   state.remove(mapping);
-  return mapping.end - mapping.start;
+  return pages;
 }
 
 /** A bitmap that cannot be written ends the walk (KernelError EFAULT); what went before is gone. */
