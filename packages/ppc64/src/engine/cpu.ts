@@ -2,7 +2,7 @@
 // accesses, the RTAS trap address). One Cpu is one hardware thread of a POWER9 in a little-endian, radix, LPAR guest.
 
 import { Ppc64Error } from "../error.ts";
-import { instantiate, type WasmMemory } from "../wasm/runtime.ts";
+import { functionTable, instantiate, type WasmMemory } from "../wasm/runtime.ts";
 import { MemoryAccess } from "./access.ts";
 import {
   MSR_EE,
@@ -19,6 +19,7 @@ import {
   SRR1_NO_EXECUTE,
 } from "./bits.ts";
 import { Clock } from "./clock.ts";
+import { CompiledHypercalls } from "./compiled-hypercalls.ts";
 import { type CpuCounters, readCounters } from "./counters.ts";
 import { Decoder } from "./decoder.ts";
 import { ForeignMode } from "./foreign-mode.ts";
@@ -69,6 +70,8 @@ export class Cpu extends Registers {
    * Called inside the interpreter's dispatch, so it must not run this CPU.
    */
   hypercallInside: (() => boolean) | undefined;
+  /** Compiled code that is asked before that, without leaving the interpreter. */
+  readonly compiled: CompiledHypercalls;
   /** Filled when run() returns mmio, trap or halt; one object, reused. */
   readonly exit: CpuExit = { gpa: 0, size: 0, write: false, lo: 0, hi: 0, message: "" };
   private readonly wasm: InterpreterExports;
@@ -107,8 +110,10 @@ export class Cpu extends Registers {
     this.real = new RealMemory(ramOffset, ramBytes);
 
     const table = instructionTable();
+    const compiled = functionTable(1);
     const environment: Environment = {
       memory,
+      compiled,
       fetch: () => this.fetch(),
       decode: (ip) => this.decoder.decode(ip),
       system: (ip) => this.system.execute(ip),
@@ -119,6 +124,8 @@ export class Cpu extends Registers {
     const wasm = instantiate<InterpreterExports>(interpreterModule(table, totalBytes), environment);
     // What another CPU may have left in this memory.
     wasm.fill(0, 0, DATA_TLBS);
+    this.compiled = new CompiledHypercalls(state, compiled, wasm, ramOffset);
+    this.compiled.setRamBytes(ramBytes);
     const clock = new Clock(state);
     const interrupts = new Interrupts(state, clock);
     const tlb = new SoftTlb(state, wasm);
@@ -256,6 +263,7 @@ export class Cpu extends Registers {
   /** How much of RAM, from guest real 0, there is for the guest; at most `ramBytes`. Beyond it `pages` are asked. */
   setRamLimit(bytes: number): void {
     this.real.ramBytes = Math.min(bytes, this.ramBytes);
+    this.compiled.setRamBytes(this.real.ramBytes);
     this.forgetMemory();
   }
 

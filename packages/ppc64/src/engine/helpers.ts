@@ -19,6 +19,7 @@ import {
   seq,
   when,
 } from "../wasm/ops.ts";
+import { RAM_BYTES, RAM_START } from "./layout.ts";
 
 export interface Helpers {
   readonly mulhdu: number;
@@ -127,4 +128,25 @@ export function addMemoryTools(module: ModuleBuilder): void {
     },
     "same",
   );
+}
+
+/** Exports ramAt and load64: guest RAM for compiled code that is called from the interpreter. */
+export function addGuestMemory(module: ModuleBuilder): void {
+  const zero = i32.const(0);
+  module.addFunction(
+    ["i64", "i32"],
+    ["i32"],
+    (f) => {
+      const [real, bytes] = [param64(0), param32(1)];
+      const limit = local64(f);
+      return seq(
+        limit.set(i64.extendU(i32.load(zero, RAM_BYTES))),
+        when(i64.geU(real.get, limit.get), ret(zero)),
+        when(i64.gtU(i64.extendU(bytes.get), i64.sub(limit.get, real.get)), ret(zero)),
+        i32.add(i32.load(zero, RAM_START), i32.wrap(real.get)),
+      );
+    },
+    "ramAt",
+  );
+  module.addFunction(["i32"], ["i64"], () => i64.load(param32(0).get), "load64");
 }

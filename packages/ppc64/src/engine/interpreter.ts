@@ -13,9 +13,12 @@ import {
   brIf,
   brTable,
   call,
+  callIndirect,
   i32,
   i64,
   type Local,
+  left32,
+  left64,
   local32,
   local64,
   loop,
@@ -24,13 +27,15 @@ import {
   seq,
   when,
 } from "../wasm/ops.ts";
-import type { WasmMemory } from "../wasm/runtime.ts";
-import { addHelpers, addMemoryTools, type Helpers } from "./helpers.ts";
+import type { FunctionTable, WasmMemory } from "../wasm/runtime.ts";
+import { addGuestMemory, addHelpers, addMemoryTools, type Helpers } from "./helpers.ts";
 import {
   CODE_TLB,
   CODE_TLB_ENTRIES,
+  COMPILED,
   DATA_TLB,
   END_TIME,
+  gprOffset,
   LEFT,
   PC,
   RECORD_BYTES,
@@ -47,6 +52,8 @@ import type { Handler, InstructionTable } from "./table.ts";
 /** What the interpreter asks of the TypeScript side. Addresses come as two i32 halves; results are Step values. */
 export interface Environment {
   readonly memory: WasmMemory;
+  /** Compiled code for hypercalls (see compiled-hypercalls.ts), called when COMPILED is set. */
+  readonly compiled: FunctionTable;
   /** Code TLB miss at PC: fill it (next) or raise an interrupt (resync). */
   fetch(): number;
   /** Decode the record at this address. */
@@ -70,6 +77,9 @@ export interface InterpreterExports {
   copy(to: number, from: number, length: number): void;
   /** 1 when both ranges hold the same bytes; the length is a multiple of 8. */
   same(x: number, y: number, length: number): number;
+  /** For compiled code: address of guest RAM, or 0; eight bytes there. */
+  readonly ramAt: object;
+  readonly load64: object;
 }
 
 interface Imports {
@@ -79,7 +89,13 @@ interface Imports {
   readonly load: number;
   readonly store: number;
   readonly touch: number;
+  /** Type of compiled code for hypercalls. */
+  readonly compiled: number;
 }
+
+/** r3 to r7 go in; out come whether the call was answered, and then r3 and r4. */
+const COMPILED_PARAMS = ["i64", "i64", "i64", "i64", "i64"] as const;
+const COMPILED_RESULTS = ["i32", "i64", "i64"] as const;
 
 const PAGE_MASK = i64.const(-4096);
 const zero = i32.const(0);
@@ -89,6 +105,7 @@ const timeBefore = (left: I32): I64 => i64.sub(i64.load(zero, END_TIME), i64.ext
 export function interpreterModule(table: InstructionTable, memoryBytes: number): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importSharedMemory("env", "memory", memoryBytes);
+  module.importTable("env", "compiled", 1);
   const two = ["i32", "i32"] as const;
   const imports: Imports = {
     fetch: module.importFunction("env", "fetch", [], ["i32"]),
@@ -97,11 +114,13 @@ export function interpreterModule(table: InstructionTable, memoryBytes: number):
     load: module.importFunction("env", "load", [...two, "i32"], ["i32"]),
     store: module.importFunction("env", "store", [...two, "i32"], ["i32"]),
     touch: module.importFunction("env", "touch", [...two, ...two], ["i32"]),
+    compiled: module.typeOf(COMPILED_PARAMS, COMPILED_RESULTS),
   };
   const helpers = addHelpers(module);
   const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers), "step");
   module.addFunction([], ["i32"], (f) => runFunction(f, table, imports, helpers, step), "run");
   addMemoryTools(module);
+  addGuestMemory(module);
   return module.bytes();
 }
 
@@ -148,6 +167,7 @@ function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports
         ),
         status.get,
       ),
+    hypercall: seq(),
     jumpInPage: seq(),
     jump: () => seq(),
     leavePage: seq(),
@@ -156,6 +176,26 @@ function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports
   const code = (handler: Handler): Stmt | null =>
     handler.branch ? null : seq(handler.emit(machine), ret(i32.const(Step.next)));
   return seq(block(other, dispatch(ip, table.handlers.map(code), other)), call(imports.system, ip.get));
+}
+
+/** On to `otherwise` when there is no compiled code, or it has no answer. */
+function askCompiled(
+  imports: Imports,
+  { w, n, state64, setState64 }: ReturnType<typeof recordOperands>,
+  otherwise: Label,
+): Stmt {
+  const [r3, r4, answered] = [w[0], w[1], n[0]];
+  const gpr = (number: number): I64 => state64(gprOffset(number));
+  return seq(
+    brIf(otherwise, i32.eqz(i32.load(zero, COMPILED))),
+    callIndirect(imports.compiled, zero, gpr(3), gpr(4), gpr(5), gpr(6), gpr(7)),
+    r4.set(left64),
+    r3.set(left64),
+    answered.set(left32),
+    brIf(otherwise, i32.eqz(answered.get)),
+    setState64(gprOffset(3), r3.get),
+    setState64(gprOffset(4), r4.get),
+  );
 }
 
 function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports, helpers: Helpers, step: number): Stmt {
@@ -186,14 +226,16 @@ function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports,
   };
   const translated = (write: boolean): I32 =>
     i32.add(i32.wrap(ea.get), i32.load(entry.get, (write ? WRITE_TLB : 0) + 8));
+  const common = recordOperands(f, ip, helpers);
   const machine: Machine = {
-    ...recordOperands(f, ip, helpers),
+    ...common,
     pc,
     time: timeBefore(remaining),
     escape: br(slow),
     load: (address, bytes, signed) => after(probe(address, bytes, false), loadBytes(bytes, signed, translated(false))),
     store: (address, bytes, value) => seq(probe(address, bytes, true), storeBytes(bytes, translated(true), value)),
     host: (address, bytes, write) => after(probe(address, bytes, write), translated(write)),
+    hypercall: askCompiled(imports, common, slow),
     jumpInPage: seq(
       quota.set(i32.add(quota.get, i32.sub(i32.load(ip.get, 8), i32.const(RECORD_BYTES)))),
       ip.set(i32.add(ip.get, i32.load(ip.get, 8))),

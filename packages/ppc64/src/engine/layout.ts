@@ -32,6 +32,11 @@ export const XER_CA32 = 332;
 export const XER_COUNT = 333;
 /** Value of an access that left the fast path, 16 bytes. */
 export const SCRATCH = 336;
+/** 1 while there is compiled code for hypercalls (i32). */
+export const COMPILED = 352;
+/** Byte address of guest real 0, and bytes of RAM from there on (i32). */
+export const RAM_START = 356;
+export const RAM_BYTES = 360;
 /** 1024 special-purpose registers, 8 bytes each: the home of those that are plain storage. */
 export const SPR = 1024;
 

@@ -46,6 +46,8 @@ export interface Machine {
   readonly time: I64;
   /** Hand the instruction to the TypeScript side: faults, system instructions. Never comes back here. */
   readonly escape: Stmt;
+  /** Ask compiled code for hypercalls; goes on behind this when it has answered in r3 and r4. Only in branch handlers. */
+  readonly hypercall: Stmt;
   call(helper: "mulhdu" | "divdeu" | "bpermd", x: I64, y: I64): I64;
 
   /** Continue in this page, at the immediate (in record bytes) from here. Only in branch handlers. */

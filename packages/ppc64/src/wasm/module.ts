@@ -1,11 +1,12 @@
-// A WebAssembly module in the making: types, imports (functions and one memory), functions and exports, assembled into
-// the binary format. Imports must be declared before the first function because they share one index space.
+// A WebAssembly module in the making: types, imports (functions, one memory, one table), functions and exports, assembled
+// into the binary format. Imports must be declared before the first function because they share one index space.
 // Source: WebAssembly core specification, chapter 5.5; shared memory limits from the threads proposal.
 
 import { FunctionBody, type Stmt, type ValueType, valueTypeByte } from "./body.ts";
 import { nameBytes, unsignedLeb } from "./leb.ts";
 
 const PAGE_BYTES = 65536;
+const LARGEST_PAGES = 65536;
 
 export class ModuleBuilder {
   private readonly types: number[][] = [];
@@ -28,12 +29,35 @@ export class ModuleBuilder {
 
   /** Import a shared memory of a fixed size in bytes (a multiple of 64 KiB). */
   importSharedMemory(module: string, name: string, bytes: number): void {
+    this.importLimited(module, name, 0x02, 0x03, [bytes / PAGE_BYTES, bytes / PAGE_BYTES]);
+  }
+
+  /** Import a memory of any size. A shared one must have a maximum, here the largest there is. */
+  importMemory(module: string, name: string, shared: boolean): void {
+    this.importLimited(module, name, 0x02, shared ? 0x03 : 0x00, shared ? [0, LARGEST_PAGES] : [0]);
+  }
+
+  /** Import a table of at least `size` functions, for callIndirect(). */
+  importTable(module: string, name: string, size: number): void {
+    const funcref = 0x70;
+    this.importLimited(module, name, 0x01, 0x00, [size], funcref);
+  }
+
+  private importLimited(
+    module: string,
+    name: string,
+    kind: number,
+    flags: number,
+    limits: number[],
+    of?: number,
+  ): void {
     const entry: number[] = [];
     nameBytes(entry, module);
     nameBytes(entry, name);
-    entry.push(0x02, 0x03);
-    unsignedLeb(entry, bytes / PAGE_BYTES);
-    unsignedLeb(entry, bytes / PAGE_BYTES);
+    entry.push(kind);
+    if (of !== undefined) entry.push(of);
+    entry.push(flags);
+    for (const limit of limits) unsignedLeb(entry, limit);
     this.imports.push(entry);
   }
 
@@ -81,7 +105,8 @@ export class ModuleBuilder {
     return Uint8Array.from(out);
   }
 
-  private typeOf(params: readonly ValueType[], results: readonly ValueType[]): number {
+  /** Number of a function type, for callIndirect(). */
+  typeOf(params: readonly ValueType[], results: readonly ValueType[]): number {
     const entry = [0x60, params.length, ...params.map(valueTypeByte), results.length, ...results.map(valueTypeByte)];
     const known = this.types.findIndex((type) => type.join() === entry.join());
     return known >= 0 ? known : this.types.push(entry) - 1;

@@ -254,6 +254,21 @@ export const call =
     f.uleb(index);
   };
 
+/** A call of the function at `index` of the imported table; a trap unless it has exactly this type. */
+export const callIndirect =
+  (type: number, index: I32, ...args: Stmt[]): Stmt =>
+  (f) => {
+    for (const arg of args) arg(f);
+    index(f);
+    f.byte(0x11);
+    f.uleb(type);
+    f.byte(0x00);
+  };
+
+/** What a call left on the operand stack, topmost first: for Local.set() behind it. */
+export const left32: I32 = () => {};
+export const left64: I64 = () => {};
+
 const bulk =
   (...opcode: number[]) =>
   (x: I32, y: I32, length: I32): Stmt =>

@@ -4,8 +4,23 @@ export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;
 }
 
+/** A memory that can grow, whose buffer is another one afterwards. Sizes in pages of 64 KiB. */
+export interface GrowableMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** A table of functions. A function that was exported by a module is called from another without JavaScript. */
+export interface FunctionTable {
+  set(index: number, value: object | null): void;
+}
+
 interface WasmApi {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Memory: {
+    new (limits: { initial: number; maximum: number; shared: true }): WasmMemory;
+    new (limits: { initial: number; maximum: number }): GrowableMemory;
+  };
+  readonly Table: new (options: { element: "anyfunc"; initial: number }) => FunctionTable;
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
   readonly Instance: new (
     module: object,
@@ -19,6 +34,15 @@ const api = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAsse
 export function sharedMemory(bytes: number): WasmMemory {
   const pages = bytes / 65536;
   return new api.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+/** Sizes in pages of 64 KiB. Only the address space of the maximum is taken at once. */
+export function growableMemory(limits: { initial: number; maximum: number }): GrowableMemory {
+  return new api.Memory(limits);
+}
+
+export function functionTable(size: number): FunctionTable {
+  return new api.Table({ element: "anyfunc", initial: size });
 }
 
 /** Compiles and instantiates synchronously; returns the exports. */

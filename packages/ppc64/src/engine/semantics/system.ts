@@ -104,6 +104,9 @@ function traps(table: InstructionTable): void {
 export function systemInstructions(table: InstructionTable, system: Handler): void {
   specialRegisters(table, system);
   traps(table);
+  // What compiled code does not answer, and every other level, is system.ts's.
+  const hypercall = table.handler("sc.hypercall", "branch", (m) => seq(when(problemState(m), m.escape), m.hypercall));
+  table.choice("sc", (word) => (((word >>> 5) & 0x7f) === 1 ? hypercall : system));
   table.instruction("mfmsr", "hot", rtOnly, (m) => seq(when(problemState(m), m.escape), m.setGpr("a", m.state64(MSR))));
   // No second-level structure exists to wait for: everything is done when tlbie returns.
   table.instruction("tlbsync", "cold", noOperands, (m) => when(problemState(m), m.escape));
