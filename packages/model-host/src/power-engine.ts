@@ -61,7 +61,8 @@ function pagesOf({ slots, process }: EngineMemory, ram: GuestRam): PageSource {
     },
     offsetOf(real) {
       const user = slots.userAddressOf(real);
-      const bytes = user < 0 ? null : mm.resolve(user, PAGE, { write: true });
+      if (user < 0) return -1;
+      const bytes = mm.resolve(user, PAGE, { write: true });
       return bytes?.buffer === ram.memory.buffer && bytes.byteOffset >= ram.ramOffset ? bytes.byteOffset : 0;
     },
   };

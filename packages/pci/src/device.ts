@@ -8,7 +8,7 @@ import type { Msi } from "./caps/msi.ts";
 import type { Msix } from "./caps/msix.ts";
 import type { Sriov } from "./caps/sriov.ts";
 import { ConfigSpace, type ResetKind } from "./config-space.ts";
-import { type DmaPort, type IrqPort, NO_DMA, NO_IRQ } from "./ports.ts";
+import { type DmaPort, type IrqPort, type LegacyDisplay, NO_DMA, NO_IRQ } from "./ports.ts";
 import * as regs from "./registers.ts";
 
 export interface DeviceIdentity {
@@ -34,6 +34,8 @@ export abstract class PciDevice {
   irq: IrqPort = NO_IRQ;
   msi: Msi | null = null;
   msix: Msix | null = null;
+  /** The legacy addresses of a VGA display; null for everything else. */
+  readonly legacy: LegacyDisplay | null = null;
   sriov: Sriov<PciDevice> | null = null;
   /** Offset of the power management capability, 0 without one; kept here because every access asks for the state. */
   pmOffset = 0;

@@ -16,5 +16,15 @@ export interface IrqPort {
   msi(vector: number, addressHi: number, addressLo: number, data: number): void;
 }
 
+/** The legacy addresses of a display, which no BAR describes: memory from 0xa0000 and ports 0x3b0..0x3df. */
+export interface LegacyDisplay {
+  /** A byte, `at` counted from 0xa0000. */
+  readMemory(at: number): number;
+  writeMemory(at: number, value: number): void;
+  /** A byte of a port; ones where none answers. */
+  readPort(port: number): number;
+  writePort(port: number, value: number): void;
+}
+
 export const NO_DMA: DmaPort = { read: () => false, write: () => false };
 export const NO_IRQ: IrqPort = { intx: () => undefined, msi: () => undefined };

@@ -43,7 +43,7 @@ describe("pci edu: registers", () => {
     expect(read(4)).toEqual([0]);
     write(4, 0x12345678);
     expect(read(4)).toEqual([0xedcba987]);
-    expect([read(0, 1), read(0, 2), read(0x80, 2), read(0x40)]).toEqual([[0xff], [0xffff], [0xffff], [0xffffffff]]);
+    expect([read(0, 1), read(0, 2), read(0x80, 2), read(0x40)]).toEqual([[0], [0], [0], [0xffffffff]]);
     expect([read(0, 8), read(0x80, 8), read(0x84)]).toEqual([[0xffffffff, 0xffffffff], [0, 0], [0xffffffff]]);
   });
 
@@ -160,11 +160,13 @@ describe("pci edu: DMA", () => {
     expect([memory.refused, ...device.buffer.subarray(7, 9)]).toEqual([1, 0, 9]);
   });
 
-  test("a reset cancels the transfer and clears the registers", () => {
+  test("only a power cycle cancels the transfer and clears the registers", () => {
     const { write, read, clock, device } = plug();
     write(4, 1);
     start(write, 0x10000, 0x40000, 4, 5);
     device.reset("bus");
+    expect([clock.due.length, read(4), read(0x98), read(0x80)]).toEqual([1, [0xfffffffe], [5], [0x10000]]);
+    device.reset("power");
     expect([clock.due.length, read(4), read(0x98), read(0x80)]).toEqual([0, [0], [0], [0]]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { edu } from "../src/devices/index.ts";
+import { memoryDisk, nvme } from "../src/devices/index.ts";
 import {
   affectedFunctions,
   busResetScope,
@@ -80,10 +80,11 @@ describe("pci reset: methods", () => {
 
 describe("pci reset: one function", () => {
   test.each([
-    ["flr", "03:00.0", 0x24],
-    ["bus", "02:00.0", 4],
-  ])("%s clears the device and keeps COMMAND and BARs", (_method, bdf, offset) => {
+    ["flr", "03:00.0", 0x14],
+    ["bus", "0a:00.0", 4],
+  ] as const)("%s clears the device and keeps COMMAND and BARs", (method, bdf, offset) => {
     const fn = q35Topology().get(bdf);
+    expect(setResetMethods(fn, method)).toBe(0);
     fn.writeConfig(4, 2, 6);
     const initial = register(fn, offset);
     fn.writeBar(0, offset, 4, 0x00110011, 0);
@@ -187,10 +188,10 @@ describe("pci reset: buses", () => {
     const topology = q35Topology();
     const nvme = topology.get("0b:00.0");
     nvme.writeConfig(4, 2, 6);
-    nvme.writeBar(0, 0x24, 4, 0x001f001f, 0);
+    nvme.writeBar(0, 0x14, 4, 0x00460000, 0);
     const before = topology.functions.map((fn) => fn.config.bytes.slice());
     expect(resetBusOf(topology.get("08:00.0"))).toBe(0);
-    expect(register(nvme, 0x24)).toBe(0);
+    expect(register(nvme, 0x14)).toBe(0);
     topology.functions.forEach((fn, i) => {
       expect(fn.config.bytes).toEqual(before[i]);
     });
@@ -199,7 +200,7 @@ describe("pci reset: buses", () => {
   test("nothing is touched when a lock is held; a silent child is reported and the rest restored", () => {
     const topology = q35Topology();
     const [first, second] = [topology.get("0c:00.0"), topology.get("0c:00.1")];
-    first.writeBar(0, 0x24, 4, 0x001f001f, 0);
+    first.writeBar(0, 0x14, 4, 0x00460000, 0);
     second.writeConfig(4, 2, 2);
     second.locked = true;
     expect([resetBusOf(first), second.readConfig(4, 2), first.locked]).toEqual([-11, 2, false]);
@@ -225,14 +226,14 @@ describe("pci reset: buses", () => {
   });
 
   test("the hardware's own bus reset keeps nothing", () => {
-    const device = edu();
+    const device = nvme({ disk: memoryDisk(512) });
     const topology = PciTopology.fromDescription({
       domains: [{ devices: [{ at: "01.0", bridge: "root-port", children: [{ at: "00.0", device }] }] }],
     });
     const fn = topology.get("01:00.0");
     fn.writeConfig(4, 2, 6);
-    device.writeBar(0, 4, 4, 5, 0);
+    device.writeBar(0, 0x14, 4, 0x00460000, 0);
     secondaryBusReset(topology.get("00:01.0"));
-    expect([fn.readConfig(4, 2), fn.readConfig(0x10, 4), register(fn, 4)]).toEqual([0, 0, 0]);
+    expect([fn.readConfig(4, 2), fn.readConfig(0x10, 4), register(fn, 0x14)]).toEqual([0, 4, 0]);
   });
 });

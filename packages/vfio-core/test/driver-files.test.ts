@@ -95,6 +95,8 @@ describe("vfio-core driver files: names", () => {
     const wrong = [` ${EDU}`, `${EDU} `, `${EDU}\n\n`, EDU.slice(5), "\n", "0000:00:1e.7"];
     for (const text of wrong) expect([text, write("drivers_probe", text)]).toEqual([text, ENODEV]);
     expect(write("drivers/vfio-pci/unbind", `${EDU}\n`)).toBe(0);
+    // Without the override that brought it there, nothing matches.
+    expect(write(`devices/${EDU}/driver_override`, "\n")).toBe(0);
     expect(write("drivers/vfio-pci/bind", EDU)).toBe(ENODEV);
   });
 

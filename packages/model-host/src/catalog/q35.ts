@@ -21,11 +21,13 @@ function edu(at: string, address: number, rest: Partial<FunctionDescription> = {
   return { at, model: "edu", driver: VFIO, bars: bar(0, address), ...rest };
 }
 
-function nvme(at: string, address: number, serial: string, options: object = {}): FunctionDescription {
+/** `queues`: where firmware had its admin queues, one page each. */
+function nvme(at: string, address: number, serial: string, queues: number, options: object = {}): FunctionDescription {
+  const adminQueues = { attributes: 0x00ff_003f, submission: queues, completion: queues + 0x1000 };
   return {
     at,
     model: "nvme",
-    options: { disk, serial, ...options },
+    options: { disk, serial, commandSets: true, adminQueues, ...options },
     driver: VFIO,
     command: USED_BY_FIRMWARE,
     bars: bar(0, address),
@@ -52,8 +54,8 @@ function uhci(at: string, ports: number, controller = 1, multifunction = false):
   return { at, model: "uhci", options: { controller }, driver: VFIO, multifunction, bars: bar(4, ports) };
 }
 
-function ehci(at: string, address: number): FunctionDescription {
-  return { at, model: "ehci", driver: VFIO, multifunction: false, bars: bar(0, address) };
+function ehci(at: string, address: number, options: object): FunctionDescription {
+  return { at, model: "ehci", options, driver: VFIO, multifunction: false, bars: bar(0, address) };
 }
 
 interface Forwarded {
@@ -80,7 +82,7 @@ const rootPorts: FunctionDescription[] = [
       memory: [0xfe60_0000, 0xfe80_0000],
       prefetchable: [0xfd00_0000, 0xfd20_0000],
     }),
-    children: [nvme("00.0", 0xfe60_0000, "nvme0")],
+    children: [nvme("00.0", 0xfe60_0000, "nvme0", 0x7ffd_8000)],
   },
   {
     at: "02.1",
@@ -96,7 +98,7 @@ const rootPorts: FunctionDescription[] = [
       { at: "00.1", model: "pci-testdev", driver: VFIO, bars: { ...bar(0, 0xfe00_8000), ...bar(1, 0x4000) } },
       edu("00.2", 0xfdf0_0000),
       { at: "00.3", model: "ich9-intel-hda", driver: VFIO, bars: bar(0, 0xfe00_0000) },
-      nvme("00.4", 0xfe00_4000, "mf4"),
+      nvme("00.4", 0xfe00_4000, "mf4", 0x7ffd_0000),
     ],
   },
   {
@@ -122,7 +124,7 @@ const rootPorts: FunctionDescription[] = [
           edu("01.0", 0xfd40_0000),
           edu("02.0", 0xfd50_0000),
           uhci("03.0", 0x3000, 1, true),
-          ehci("03.7", 0xfd60_0000),
+          ehci("03.7", 0xfd60_0000, { companions: 1 }),
         ],
       },
     ],
@@ -170,7 +172,7 @@ const rootPorts: FunctionDescription[] = [
               memory: [0xfdc0_0000, 0xfde0_0000],
               prefetchable: [0xfc60_0000, 0xfc80_0000],
             }),
-            children: [nvme("00.0", 0xfdc0_0000, "nvme1")],
+            children: [nvme("00.0", 0xfdc0_0000, "nvme1", 0x7ffc_e000)],
           },
           {
             at: "01.0",
@@ -202,7 +204,7 @@ const rootPorts: FunctionDescription[] = [
     }),
     children: [
       {
-        ...nvme("00.0", 0xfe20_0000, "nvme2", {
+        ...nvme("00.0", 0xfe20_0000, "nvme2", 0x7ffc_6000, {
           queues: 6,
           vectors: 4,
           sriov: { vfs: 2, flexibleQueues: 4, flexibleVectors: 2 },
@@ -275,7 +277,7 @@ export const q35: HostDescription = {
         edu("05.0", 0xfe90_0000),
         uhci("1d.0", 0x5080, 1, true),
         uhci("1d.1", 0x50a0, 2),
-        ehci("1d.7", 0xfea0_b000),
+        ehci("1d.7", 0xfea0_b000, { companions: 2, configured: true }),
         {
           at: "1e.0",
           model: "virtio-serial",

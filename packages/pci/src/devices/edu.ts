@@ -1,9 +1,11 @@
 // QEMU's "edu" teaching device (docs/specs/edu.rst): a factorial unit, an interrupt loopback and a 4 KiB DMA buffer.
 // Registers below 0x80 are four bytes wide; those from 0x80 on four or eight, and a four-byte write replaces all eight.
-// Differences: a transfer outside the buffer is dropped (QEMU stops the machine), and a reset clears the registers.
+// A reset of its bus or slot takes the pin down and leaves the registers as they are; only power clears them.
+// Difference: a transfer outside the buffer is dropped (QEMU stops the machine).
 // The factorial finishes at once inside the write, as far as software can tell.
 import type { BarWidth } from "../bar.ts";
 import { Msi } from "../caps/msi.ts";
+import type { ResetKind } from "../config-space.ts";
 import { PciDevice } from "../device.ts";
 import { type After, realAfter } from "./timer.ts";
 
@@ -72,12 +74,10 @@ export class EduDevice extends PciDevice {
   }
 
   readBar(_bar: number, offset: number, width: BarWidth, out: Uint32Array): void {
-    out[0] = 0xffffffff;
+    // Narrow accesses end on the bus with nothing; a wide one reaches the device, which has no register that wide.
+    out[0] = width < 4 ? 0 : 0xffffffff;
     out[1] = width === 8 ? 0xffffffff : 0;
-    if (offset >= REG_DMA_SOURCE ? width < 4 : width !== 4) {
-      if (width < 4) out[0] = 2 ** (width * 8) - 1;
-      return;
-    }
+    if (offset >= REG_DMA_SOURCE ? width < 4 : width !== 4) return;
     if (offset >= REG_DMA_SOURCE && offset <= REG_DMA_COMMAND && offset % 8 === 0) {
       const at = (offset - REG_DMA_SOURCE) >> 2;
       out[0] = this.#dmaRegs[at]!;
@@ -119,7 +119,8 @@ export class EduDevice extends PciDevice {
     this.#pending = null;
   }
 
-  protected onReset(): void {
+  protected onReset(kind: ResetKind): void {
+    if (kind !== "power") return;
     this.close();
     this.#liveness = 0;
     this.#factorial = 0;

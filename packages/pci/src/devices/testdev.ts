@@ -1,37 +1,45 @@
-// QEMU's PCI test device (docs/specs/pci-testdev.txt): it measures what an access costs. BAR 0 (memory) and BAR 1 (I/O)
-// hold a header that software steps through: which test runs, where to write, with what data; writes there are counted.
-// The two BARs have the same layout: test number, width type, two reserved bytes, offset, data, count, name.
+// QEMU's PCI test device (docs/specs/pci-testdev.txt): it measures what an access costs. A number written to the first
+// byte of BAR 0 (memory) or BAR 1 (I/O) chooses a test; the BAR then begins with a header that says where to write what,
+// and counts the writes that were right. Only one test is chosen at a time, and only its BAR shows the header.
+// Header: test number, width, two reserved bytes, offset, data, count, name.
 import type { BarWidth } from "../bar.ts";
 import { PciDevice } from "../device.ts";
 
-const MEMORY_SIZE = 0x1000;
-const IO_SIZE = 0x100;
+const SIZES = [0x1000, 0x100] as const;
+const SELECT = 0;
+const HEADER_NAME = 0x10;
+const NAME_LIMIT = 0x40;
+const BYTE = 1;
+const MATCH = 0xfa;
+const NO_MATCH = 0xce;
 
-const TEST = 0x00;
-const WIDTH = 0x01;
-const OFFSET = 0x04;
-const DATA = 0x08;
-const COUNT = 0x0c;
-const NAME = 0x10;
-/** Where tests write, after the header. */
-const TARGET = 0x80;
-const TARGET_DATA = 0xfa;
-const BYTES = 1;
-const NO_TEST = 0xff;
+/** Per BAR; numbers count on from one BAR to the next. A wildcard takes any value, so it asks for another one. */
+const KINDS = [
+  { name: "no-eventfd", data: MATCH, matches: true },
+  { name: "wildcard-eventfd", data: NO_MATCH, matches: false },
+  { name: "datamatch-eventfd", data: MATCH, matches: true },
+] as const;
 
-/** In the order of their numbers. A test without an eventfd is served by the device itself. */
-const TESTS = ["no-eventfd", "wildcard-eventfd", "datamatch-eventfd"] as const;
-
-interface Header {
-  test: number;
-  count: number;
+interface Test {
+  readonly bar: number;
+  readonly number: number;
+  /** In the upper half of the BAR, one byte for each test. */
+  readonly offset: number;
+  readonly data: number;
+  readonly matches: boolean;
+  readonly name: string;
 }
 
+const TESTS: readonly Test[] = SIZES.flatMap((size, bar) =>
+  KINDS.map(({ name, data, matches }, index) => {
+    const number = bar * KINDS.length + index;
+    return { bar, number, offset: size / 2 + number, data, matches, name: `${bar === 0 ? "mmio" : "portio"}-${name}` };
+  }),
+);
+
 export class PciTestDevice extends PciDevice {
-  readonly #headers: [Header, Header] = [
-    { test: NO_TEST, count: 0 },
-    { test: NO_TEST, count: 0 },
-  ];
+  #chosen: Test | null = null;
+  #count = 0;
 
   constructor() {
     super({
@@ -41,44 +49,39 @@ export class PciTestDevice extends PciDevice {
       subsystemVendor: 0x1af4,
       subsystem: 0x1100,
     });
-    this.addBar({ index: 0, type: "mem32", size: MEMORY_SIZE, prefetchable: false });
-    this.addBar({ index: 1, type: "io", size: IO_SIZE, prefetchable: false });
+    this.addBar({ index: 0, type: "mem32", size: SIZES[0], prefetchable: false });
+    this.addBar({ index: 1, type: "io", size: SIZES[1], prefetchable: false });
   }
 
   readBar(bar: number, offset: number, width: BarWidth, out: Uint32Array): void {
     out[0] = 0;
     out[1] = 0;
-    for (let i = 0; i < width; i++) out[i >> 2]! |= this.#byte(bar, offset + i) << ((i & 3) * 8);
+    const test = this.#chosen;
+    if (test?.bar !== bar) return;
+    for (let i = 0; i < width; i++) out[i >> 2]! |= this.#headerByte(test, offset + i) << ((i & 3) * 8);
   }
 
-  writeBar(bar: number, offset: number, _width: BarWidth, lo: number): void {
-    const header = this.#headers[bar];
-    if (!header) return;
-    if (offset === TEST) {
-      header.test = (lo & 0xff) < TESTS.length ? lo & 0xff : NO_TEST;
-      header.count = 0;
-    } else if (offset === TARGET && header.test !== NO_TEST) header.count = (header.count + 1) >>> 0;
+  writeBar(bar: number, offset: number, width: BarWidth, lo: number): void {
+    if (offset === SELECT) {
+      const value = lo & 0xff;
+      this.#chosen = value < KINDS.length ? TESTS[bar * KINDS.length + value]! : null;
+      this.#count = 0;
+      return;
+    }
+    const test = this.#chosen;
+    if (test?.bar !== bar || offset !== test.offset) return;
+    if (test.matches && (width !== BYTE || (lo & 0xff) !== test.data)) return;
+    this.#count = (this.#count + 1) >>> 0;
   }
 
   protected onReset(): void {
-    for (const header of this.#headers) {
-      header.test = NO_TEST;
-      header.count = 0;
-    }
+    this.#chosen = null;
+    this.#count = 0;
   }
 
-  /** Nothing is shown before a test has been chosen. */
-  #byte(bar: number, at: number): number {
-    const header = this.#headers[bar];
-    const name = header && TESTS[header.test];
-    if (!header || name === undefined) return 0;
-    const word = (value: number, from: number): number => (value >>> ((at - from) * 8)) & 0xff;
-    if (at === TEST) return header.test;
-    if (at === WIDTH) return BYTES;
-    if (at >= OFFSET && at < DATA) return word(TARGET, OFFSET);
-    if (at === DATA) return TARGET_DATA;
-    if (at >= COUNT && at < NAME) return word(header.count, COUNT);
-    const text = `${bar === 0 ? "mmio" : "portio"}-${name}`;
-    return at >= NAME ? text.charCodeAt(at - NAME) || 0 : 0;
+  #headerByte(test: Test, at: number): number {
+    if (at >= HEADER_NAME) return at < NAME_LIMIT ? test.name.charCodeAt(at - HEADER_NAME) || 0 : 0;
+    const words = [test.number | (BYTE << 8), test.offset, test.data, this.#count];
+    return (words[at >> 2]! >>> ((at & 3) * 8)) & 0xff;
   }
 }

@@ -6,6 +6,7 @@ import { startUp } from "../boot/start-up.ts";
 import { PciError } from "../error.ts";
 import { buildAcsGroups, joinAcsGroup } from "../iommu/acs-groups.ts";
 import { bindDriver } from "../iommu/binding.ts";
+import { needsOverride } from "../iommu/managed-drivers.ts";
 import { leaveGroup } from "../iommu/membership.ts";
 import { buildPeGroups, joinPeGroup } from "../iommu/pe-groups.ts";
 import { enumerate } from "./build.ts";
@@ -58,7 +59,10 @@ export class PciTopology {
     const { domains, buses, functions, drivers, placements, origins } = enumerate(description, options.models ?? {});
     for (const domain of domains) assignAddresses(domain, placements);
     const groups = formGroups(description, domains, functions);
-    for (const [fn, driver] of drivers) bindDriver(fn, driver);
+    for (const [fn, driver] of drivers) {
+      if (needsOverride(driver)) fn.driverOverride = driver;
+      bindDriver(fn, driver);
+    }
     domains.forEach((domain, index) => {
       startUp(domain, description.domains[index]!, origins);
     });

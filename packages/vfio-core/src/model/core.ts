@@ -20,6 +20,7 @@ import { VfioGroup } from "./group.ts";
 import { VfioGroupFile } from "./group-file.ts";
 import type { IommuDriver } from "./iommu-driver.ts";
 import { type IommufdKernel, type IommufdOptions, installIommufd } from "./iommufd/index.ts";
+import { InterruptLines } from "./irq/lines.ts";
 import { Noiommu } from "./noiommu.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import type { VfioHost } from "./vfio-host.ts";
@@ -53,6 +54,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly multiMsi: boolean;
   readonly dynamicMsix: boolean;
   readonly nointxmask: boolean;
+  readonly lines = new InterruptLines();
   readonly deviceNodes: boolean;
   /** What all open iommufds share; null where the kernel is built without. */
   readonly iommufd: IommufdKernel | null;

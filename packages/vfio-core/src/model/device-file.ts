@@ -19,6 +19,7 @@ import { deviceFeature } from "./feature.ts";
 import type { KvmReference } from "./group.ts";
 import { getDeviceInfo, getIrqInfo, getRegionInfo } from "./info.ts";
 import { readIrqRequest } from "./irq/set-irqs.ts";
+import { checkVga, readVga, writeVga } from "./vga-region.ts";
 
 export class VfioDeviceFile implements FileOps {
   readonly kind = "vfio-device";
@@ -81,7 +82,8 @@ export class VfioDeviceFile implements FileOps {
     state.lowPower.resume();
     const at = offset - index * VFIO_PCI_OFFSET_SIZE;
     if (index <= VFIO_PCI_ROM_REGION_INDEX) return state.regions.read(index, into, at);
-    return index === VFIO_PCI_CONFIG_REGION_INDEX ? state.config.read(into, at) : -EINVAL;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return state.config.read(into, at);
+    return this.device.display ? readVga(this.device.display, into, at) : -EINVAL;
   }
 
   pwrite(from: Uint8Array, offset: number): number {
@@ -93,7 +95,8 @@ export class VfioDeviceFile implements FileOps {
     state.lowPower.resume();
     const at = offset - index * VFIO_PCI_OFFSET_SIZE;
     if (index <= VFIO_PCI_ROM_REGION_INDEX) return state.regions.write(index, from, at);
-    return index === VFIO_PCI_CONFIG_REGION_INDEX ? state.config.write(from, at) : -EINVAL;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return state.config.write(from, at);
+    return this.device.display ? writeVga(this.device.display, from, at) : -EINVAL;
   }
 
   checkWrite(size: number, offset: number): number {
@@ -102,7 +105,8 @@ export class VfioDeviceFile implements FileOps {
     const { state } = this.device;
     const at = offset - index * VFIO_PCI_OFFSET_SIZE;
     if (index <= VFIO_PCI_ROM_REGION_INDEX) return state.regions.checkWrite(index, size, at);
-    return index === VFIO_PCI_CONFIG_REGION_INDEX ? state.config.check(at, size) : -EINVAL;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) return state.config.check(at, size);
+    return this.device.display ? checkVga(size, at) : -EINVAL;
   }
 
   /** Plain read and write start at BAR 0 and move on; they exist, though nobody should want them. */

@@ -10,6 +10,7 @@ import { VirtualConfig } from "./config/virtual-config.ts";
 import { LowPower } from "./feature.ts";
 import { IoEventFds } from "./ioeventfd.ts";
 import { Interrupts } from "./irq/interrupts.ts";
+import type { InterruptLines } from "./irq/lines.ts";
 import type { Profile } from "./profile.ts";
 import { BarRegions } from "./regions.ts";
 
@@ -23,6 +24,7 @@ export interface DeviceStateOptions {
   readonly pci23: boolean;
   readonly dynamicMsix: boolean;
   readonly multiMsi: boolean;
+  readonly lines: InterruptLines;
   /** FLR through configuration space; the result does not matter. */
   readonly functionReset: () => void;
 }
@@ -33,6 +35,7 @@ export class DeviceState {
   readonly pci23: boolean;
   readonly dynamicMsix: boolean;
   readonly multiMsi: boolean;
+  readonly lines: InterruptLines;
   readonly bars: readonly HostBar[];
   readonly barWidth: 4 | 8;
   readonly config: VirtualConfig;
@@ -50,6 +53,7 @@ export class DeviceState {
     this.pci23 = options.pci23;
     this.dynamicMsix = options.dynamicMsix;
     this.multiMsi = options.multiMsi;
+    this.lines = options.lines;
     this.barWidth = options.profile.barWidth;
     this.bars = hostBars(fn);
     this.config = new VirtualConfig({

@@ -8,6 +8,7 @@
 import { EAGAIN, EINVAL } from "@minivmm/host";
 import { KernelError, type ModelProcess, type OpenFile } from "@minivmm/host/model";
 import {
+  type LegacyDisplay,
   type PciFunction,
   resetFunction,
   restoreConfig,
@@ -41,6 +42,7 @@ import type { BarRegions } from "./regions.ts";
 import { romImageSize } from "./rom.ts";
 import { VfToken } from "./vf-token.ts";
 import type { IoctlHandler, VfioHost } from "./vfio-host.ts";
+import { legacyDisplay } from "./vga-region.ts";
 
 /** An ioctl of vfio-pci device files that another package answers. */
 export type DeviceIoctlHandler = IoctlHandler<VfioPciDevice>;
@@ -128,6 +130,10 @@ export class VfioPciDevice {
   }
   get regions(): BarRegions {
     return this.state.regions;
+  }
+  /** What region 8 leads to; null but for displays. */
+  get display(): LegacyDisplay | null {
+    return legacyDisplay(this.fn);
   }
   get lowPower(): LowPower {
     return this.state.lowPower;
@@ -250,6 +256,7 @@ export class VfioPciDevice {
       0,
     );
     setPowerState(fn, 0);
+    fn.routeInterrupt();
     fn.writeConfig(PCI_COMMAND, 2, (before & ~PCI_COMMAND_MASTER) | decode);
     const reset = resetFunction(fn);
     if (reset === -EAGAIN) throw new KernelError(EAGAIN, `${this.name} is locked by somebody else`);
@@ -263,6 +270,7 @@ export class VfioPciDevice {
       pci23,
       dynamicMsix: this.dynamicMsix,
       multiMsi: this.host.multiMsi,
+      lines: this.host.lines,
       functionReset: () => {
         resetFunction(fn);
       },

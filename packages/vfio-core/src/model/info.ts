@@ -9,6 +9,7 @@ import { EINVAL } from "@minivmm/host";
 import type { UserArg } from "@minivmm/host/model";
 import * as uapi from "../uapi.ts";
 import type { VfioPciDevice } from "./device.ts";
+import { VGA_REGION_SIZE } from "./vga-region.ts";
 
 const REGION_READ_WRITE = uapi.VFIO_REGION_INFO_FLAG_READ | uapi.VFIO_REGION_INFO_FLAG_WRITE;
 const MIN_DEVICE_INFO = 16;
@@ -60,6 +61,9 @@ export function getRegionInfo(device: VfioPciDevice, arg: UserArg): number {
       info.flags |= uapi.VFIO_REGION_INFO_FLAG_MMAP;
       if (index === device.regions.msixBar) chain = MSIX_MAPPABLE;
     }
+  } else if (index === uapi.VFIO_PCI_VGA_REGION_INDEX && device.display) {
+    info.size = BigInt(VGA_REGION_SIZE);
+    info.flags = REGION_READ_WRITE;
   } else {
     return -EINVAL;
   }

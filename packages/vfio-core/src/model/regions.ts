@@ -9,7 +9,7 @@ import { EINVAL, EIO, ENOMEM } from "@minivmm/host";
 import type { BarWidth, PciFunction } from "@minivmm/pci";
 import { type HostBar, ROM_INDEX } from "./config/bars.ts";
 import { PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MEMORY } from "./config/header.ts";
-import { romImageSize } from "./rom.ts";
+import { romByte, romImageSize } from "./rom.ts";
 
 export interface RegionDevice {
   readonly fn: PciFunction;
@@ -155,12 +155,12 @@ export class BarRegions {
     const bar = this.#device.bars[ROM_INDEX] as HostBar;
     if (bar.start === 0 || pos >= bar.size) return -EINVAL;
     // With decode off the header is not there, which is how the kernel finds no image.
-    const image = this.#decodes(true) ? romImageSize(this.#device.fn, bar.size) : 0;
+    const { fn } = this.#device;
+    const image = fn.shadowRom || this.#decodes(true) ? romImageSize(fn, bar.size) : 0;
     if (image === 0) return -ENOMEM;
     const count = Math.min(into.length, bar.size - pos);
     for (let done = 0; done < count; done++) {
-      if (pos + done < image) this.#device.fn.device.readBar(ROM_INDEX, pos + done, 1, this.#out);
-      into[done] = pos + done < image ? (this.#out[0] as number) : 0xff;
+      into[done] = pos + done < image ? romByte(fn, pos + done) : 0xff;
     }
     return count;
   }

@@ -10,16 +10,21 @@ import { ROM_INDEX } from "./config/bars.ts";
 const PCIR = 0x52494350;
 const BLOCK = 512;
 
+const out = new Uint32Array(2);
+
+/** A byte of the ROM, or of its copy in memory. */
+export function romByte(fn: PciFunction, at: number): number {
+  if (fn.shadowRom) return fn.shadowRom.contents[at] ?? 0xff;
+  fn.device.readBar(ROM_INDEX, at, 1, out);
+  return out[0] as number;
+}
+
 /** Bytes of valid images, 0 for none; never more than the BAR. */
 export function romImageSize(fn: PciFunction, barSize: number): number {
-  const out = new Uint32Array(2);
   const read = (at: number, width: 1 | 2): number => {
     if (at + width > barSize) return 0;
-    fn.device.readBar(ROM_INDEX, at, 1, out);
-    const low = out[0] as number;
-    if (width === 1) return low;
-    fn.device.readBar(ROM_INDEX, at + 1, 1, out);
-    return low | ((out[0] as number) << 8);
+    const low = romByte(fn, at);
+    return width === 1 ? low : low | (romByte(fn, at + 1) << 8);
   };
   let at = 0;
   while (at < barSize) {

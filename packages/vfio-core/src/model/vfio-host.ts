@@ -2,6 +2,7 @@
 import type { IoctlCall } from "@minivmm/host/model";
 import type { PciFunction } from "@minivmm/pci";
 import type { VfioIoctls } from "../uapi.ts";
+import type { InterruptLines } from "./irq/lines.ts";
 import type { Profile } from "./profile.ts";
 
 /** An ioctl of vfio-pci devices that another package answers. Result or -errno; may throw KernelError. */
@@ -16,6 +17,7 @@ export interface VfioHost<D> {
   readonly multiMsi: boolean;
   /** Never use the functions' own INTx disable. */
   readonly nointxmask: boolean;
+  readonly lines: InterruptLines;
   /** Does the IOMMU turn no-snoop DMA into snooped DMA? */
   readonly enforcesSnoop: boolean;
   /** Devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV). */

@@ -69,11 +69,17 @@ export class HdaDevice extends PciDevice {
   }
 
   #read(offset: number): number {
+    if (isStreamStatus(offset)) return this.#get(offset - regs.SDSTS) >>> 24;
     if (offset === regs.WALCLK) return Math.floor((this.#now() - this.#started) * WALL_CLOCK_PER_MILLISECOND) >>> 0;
     return this.#get(offset);
   }
 
   #write(offset: number, value: number, width: number): void {
+    if (isStreamStatus(offset)) {
+      const control = this.#get(offset - regs.SDSTS);
+      this.#values.set(offset - regs.SDSTS, (control & ~((value << 24) & regs.SDSTS_EVENTS)) >>> 0);
+      return;
+    }
     const register = regs.HDA_REGISTERS.get(offset);
     if (!register) return;
     const { write = 0, rw1c = 0, size } = register;
@@ -156,4 +162,9 @@ export class HdaDevice extends PciDevice {
       if (wanted && !(before & regs.INTCTL_GIE)) this.signal(0);
     } else this.setIntx(wanted);
   }
+}
+
+function isStreamStatus(offset: number): boolean {
+  const at = offset - regs.STREAM_BASE;
+  return at >= 0 && at < regs.STREAMS * regs.STREAM_SIZE && at % regs.STREAM_SIZE === regs.SDSTS;
 }

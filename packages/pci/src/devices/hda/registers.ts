@@ -93,6 +93,9 @@ const GLOBAL: readonly HdaRegister[] = [
   { offset: 0x74, size: 4, write: 0xffff_ffff },
 ];
 
+/** The status byte at the top of a control register can be reached alone. */
+export const SDSTS = 0x03;
+
 /** Control and status, position, buffer length, last valid index, FIFO size, format, descriptor list. */
 const STREAM: readonly HdaRegister[] = [
   { offset: SDCTL, size: 4, reset: SDSTS_FIFO_READY, write: 0x00ff_001f, rw1c: SDSTS_EVENTS },

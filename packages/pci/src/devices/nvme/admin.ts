@@ -54,7 +54,8 @@ function identifyCommand(controller: CommandContext, sqe: Uint32Array): number {
   const { transfer, device, settings } = controller;
   const mapped = transfer.map(device.dma, sqe, IDENTIFY_SIZE, controller.pageSize);
   if (mapped !== status.SUCCESS) return mapped;
-  const result = identify(settings, controller.disk.readonly, sqe[10]! & 0xff, sqe[1]!, transfer.buffer);
+  const request = { cns: sqe[10]! & 0xff, nsid: sqe[1]!, csi: sqe[11]! >>> 24 };
+  const result = identify(settings, controller.disk.readonly, request, transfer.buffer);
   if (result !== status.SUCCESS) return result;
   return transfer.toMemory(device.dma) ? status.SUCCESS : status.DATA_TRANSFER_ERROR;
 }

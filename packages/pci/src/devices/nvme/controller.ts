@@ -20,10 +20,10 @@ import {
   type SubmissionQueue,
   submissionQueue,
 } from "./queues.ts";
-import { ccArbitration, ccCommandSet, ccPageShift, MPS_MAX } from "./registers.ts";
+import { CSS_ADMIN, CSS_ALL, CSS_NVM, ccArbitration, ccCommandSet, ccPageShift, MPS_MAX } from "./registers.ts";
 import type { NvmeSettings } from "./settings.ts";
 import { Statistics } from "./statistics.ts";
-import { INVALID_FIELD, NO_COMPLETION, SUCCESS } from "./status.ts";
+import { INVALID_FIELD, INVALID_OPCODE, NO_COMPLETION, SUCCESS } from "./status.ts";
 
 export interface AdminQueues {
   readonly aqa: number;
@@ -85,7 +85,13 @@ export class NvmeController implements CommandContext {
     const offset = (1 << shift) - 1;
     const aligned = ((queues.asqLo | queues.acqLo) & offset) === 0;
     const sized = entries.submission > 1 && entries.completion > 1;
-    if (shift > 12 + MPS_MAX || ccCommandSet(cc) !== 0 || ccArbitration(cc) !== 0 || !aligned || !sized) {
+    if (
+      shift > 12 + MPS_MAX ||
+      !this.#hasCommandSet(ccCommandSet(cc)) ||
+      ccArbitration(cc) !== 0 ||
+      !aligned ||
+      !sized
+    ) {
       this.fatal = true;
       return false;
     }
@@ -98,6 +104,10 @@ export class NvmeController implements CommandContext {
     this.submissionQueues[0] = submissionQueue(sqPlace, cq);
     this.#live = true;
     return true;
+  }
+
+  #hasCommandSet(css: number): boolean {
+    return css === CSS_NVM || (this.settings.commandSets && (css === CSS_ALL || css === CSS_ADMIN));
   }
 
   /** Controller reset: queues, features, events and outstanding interrupts are gone; statistics stay. */
@@ -176,7 +186,8 @@ export class NvmeController implements CommandContext {
     this.result = 0;
     let status: number;
     if (sqe[0]! & UNSUPPORTED_FLAGS) status = INVALID_FIELD;
-    else status = sq.id === 0 ? adminCommand(this, sqe) : ioCommand(this, sqe);
+    else if (sq.id === 0) status = adminCommand(this, sqe);
+    else status = ccCommandSet(this.cc) === CSS_ADMIN ? INVALID_OPCODE : ioCommand(this, sqe);
     if (status === NO_COMPLETION) return true;
     const cid = sqe[0]! >>> 16;
     if (status !== SUCCESS) {

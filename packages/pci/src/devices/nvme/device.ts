@@ -15,7 +15,7 @@ import { PCI_CLASS_STORAGE_EXPRESS } from "../../registers.ts";
 import { NvmeController } from "./controller.ts";
 import { ERROR_INVALID_DOORBELL_REGISTER, ERROR_INVALID_DOORBELL_VALUE, EVENT_ERROR } from "./events.ts";
 import * as regs from "./registers.ts";
-import { type NvmeOptions, nvmeSettings } from "./settings.ts";
+import { type NvmeAdminQueues, type NvmeOptions, nvmeSettings } from "./settings.ts";
 
 const ERROR_LOG = 1;
 const DEVICE_ID = 0x0010;
@@ -31,6 +31,7 @@ export class NvmeDevice extends PciDevice {
    */
   online: boolean;
   readonly #virtual: boolean;
+  readonly #leftQueues: NvmeAdminQueues;
   #cc = 0;
   #csts = 0;
   #aqa = 0;
@@ -56,6 +57,8 @@ export class NvmeDevice extends PciDevice {
     const { interrupts = "msix", sriov } = options;
     this.online = !virtual;
     this.#virtual = virtual;
+    this.#leftQueues = (virtual ? undefined : options.adminQueues) ?? { attributes: 0, submission: 0, completion: 0 };
+    this.#setAdminQueues();
     if (!virtual) this.addBar(REGISTERS);
     if (interrupts === "msix") {
       new Msix(this, { vectors: settings.vectors, bar: 0, table: regs.MSIX_TABLE, pba: regs.MSIX_PBA, at: 0x40 });
@@ -133,10 +136,16 @@ export class NvmeDevice extends PciDevice {
     this.controller.reset();
     this.#cc = 0;
     this.#csts = 0;
-    this.#aqa = 0;
-    this.#asqLo = 0;
+    if (kind === "power") this.#setAdminQueues();
+  }
+
+  /** The admin queue registers outlive every reset but that of power, as a controller reset leaves them alone. */
+  #setAdminQueues(): void {
+    const { attributes, submission, completion } = this.#leftQueues;
+    this.#aqa = attributes;
+    this.#asqLo = submission;
     this.#asqHi = 0;
-    this.#acqLo = 0;
+    this.#acqLo = completion;
     this.#acqHi = 0;
   }
 
@@ -146,7 +155,7 @@ export class NvmeDevice extends PciDevice {
       case regs.NVME_REG_CAP:
         return regs.CAP_LO;
       case regs.NVME_REG_CAP + 4:
-        return regs.CAP_HI;
+        return regs.CAP_HI | (this.controller.settings.commandSets ? regs.CAP_HI_COMMAND_SETS : 0);
       case regs.NVME_REG_VS:
         return this.controller.settings.version;
       case regs.NVME_REG_INTMS:
@@ -180,19 +189,19 @@ export class NvmeDevice extends PciDevice {
         this.#setInterruptMask(this.controller.interrupts.mask & ~value);
         break;
       case regs.NVME_REG_CC:
-        this.#writeCc((value & regs.CC_WRITABLE) >>> 0);
+        this.#writeCc(value);
         break;
       case regs.NVME_REG_AQA:
-        this.#aqa = value & 0x0fff0fff;
+        this.#aqa = value;
         break;
       case regs.NVME_REG_ASQ:
-        this.#asqLo = (value & ~0xfff) >>> 0;
+        this.#asqLo = value;
         break;
       case regs.NVME_REG_ASQ + 4:
         this.#asqHi = value;
         break;
       case regs.NVME_REG_ACQ:
-        this.#acqLo = (value & ~0xfff) >>> 0;
+        this.#acqLo = value;
         break;
       case regs.NVME_REG_ACQ + 4:
         this.#acqHi = value;

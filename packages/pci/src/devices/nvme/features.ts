@@ -13,6 +13,8 @@ const INTERRUPT_COALESCING = 0x08;
 const INTERRUPT_VECTOR = 0x09;
 const WRITE_ATOMICITY = 0x0a;
 const ASYNC_EVENTS = 0x0b;
+/** Which combination of I/O command sets: there is one, number 0. */
+const COMMAND_SET_PROFILE = 0x19;
 
 /** Kelvin. */
 export const TEMPERATURE = 303;
@@ -78,6 +80,8 @@ export class Features {
     const id = cdw10 & 0xff;
     if (cdw10 >>> 31) return FEATURE_NOT_SAVEABLE;
     switch (id) {
+      case COMMAND_SET_PROFILE:
+        return controller.settings.commandSets && (value & 0x1ff) === 0 ? SUCCESS : INVALID_FIELD;
       case NUMBER_OF_QUEUES:
         return setQueueCount(controller, value);
       case TEMPERATURE_THRESHOLD:
@@ -100,7 +104,8 @@ export class Features {
   get(controller: FeatureHost, cdw10: number, cdw11: number): number {
     const id = cdw10 & 0xff;
     const select = (cdw10 >> 8) & 7;
-    const known = KEPT.has(id) || [NUMBER_OF_QUEUES, TEMPERATURE_THRESHOLD, INTERRUPT_VECTOR].includes(id);
+    const profile = id === COMMAND_SET_PROFILE && controller.settings.commandSets;
+    const known = profile || KEPT.has(id) || [NUMBER_OF_QUEUES, TEMPERATURE_THRESHOLD, INTERRUPT_VECTOR].includes(id);
     if (!known || select > SELECT_CAPABILITIES) return INVALID_FIELD;
     if (select === SELECT_CAPABILITIES) {
       controller.result = CHANGEABLE | (id === ERROR_RECOVERY ? PER_NAMESPACE : 0);

@@ -14,6 +14,12 @@ const CNS_NAMESPACE = 0;
 const CNS_CONTROLLER = 1;
 const CNS_ACTIVE_LIST = 2;
 const CNS_DESCRIPTORS = 3;
+const CNS_SET_NAMESPACE = 5;
+const CNS_SET_CONTROLLER = 6;
+const CNS_SET_ACTIVE_LIST = 7;
+const CNS_COMMAND_SETS = 0x1c;
+/** The NVM command set, the only one. */
+const CSI_NVM = 0;
 
 /** Dataset management, write zeroes, and the select field of Get Features. */
 const ONCS = 0x0004 | 0x0008 | 0x0010;
@@ -22,15 +28,19 @@ const LPA = 0x02 | 0x04;
 /** A volatile write cache is present; Flush takes the broadcast namespace. */
 const VWC = 0x01 | 0x06;
 const NIDT_UUID = 3;
+const NIDT_CSI = 4;
+
+export interface IdentifyRequest {
+  /** Which structure. */
+  readonly cns: number;
+  readonly nsid: number;
+  /** Command set that a structure is asked for. */
+  readonly csi: number;
+}
 
 /** Fill `out` (4096 bytes, first cleared) with the structure that `cns` asks for. Returns a status. */
-export function identify(
-  settings: NvmeSettings,
-  readonly: boolean,
-  cns: number,
-  nsid: number,
-  out: Uint8Array,
-): number {
+export function identify(settings: NvmeSettings, readonly: boolean, request: IdentifyRequest, out: Uint8Array): number {
+  const { cns, nsid } = request;
   out.fill(0, 0, IDENTIFY_SIZE);
   const view = new DataView(out.buffer, out.byteOffset, IDENTIFY_SIZE);
   switch (cns) {
@@ -50,6 +60,28 @@ export function identify(
       out[0] = NIDT_UUID;
       out[1] = 16;
       out.set(namespaceUuid(settings), 4);
+      if (settings.commandSets) out.set([NIDT_CSI, 1, 0, 0, CSI_NVM], 20);
+      return SUCCESS;
+    default:
+      return settings.commandSets ? identifyCommandSet(request, view) : INVALID_FIELD;
+  }
+}
+
+/** Structures of a command set (Technical Proposal 4056); those of the NVM command set say nothing beyond zeroes. */
+function identifyCommandSet({ cns, nsid, csi }: IdentifyRequest, view: DataView): number {
+  if (cns === CNS_COMMAND_SETS) {
+    view.setUint32(0, 1 << CSI_NVM, true);
+    return SUCCESS;
+  }
+  if (csi !== CSI_NVM) return INVALID_FIELD;
+  switch (cns) {
+    case CNS_SET_NAMESPACE:
+      return nsid < 1 || nsid > NAMESPACE_COUNT ? INVALID_NAMESPACE : SUCCESS;
+    case CNS_SET_CONTROLLER:
+      return SUCCESS;
+    case CNS_SET_ACTIVE_LIST:
+      if (nsid >= BROADCAST - 1) return INVALID_NAMESPACE;
+      if (nsid < NAMESPACE_COUNT) view.setUint32(0, NAMESPACE_COUNT, true);
       return SUCCESS;
     default:
       return INVALID_FIELD;

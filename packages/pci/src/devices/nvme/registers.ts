@@ -30,6 +30,12 @@ export const MPS_MAX = 4;
 export const CAP_LO = 0x0f01_0000 | MQES;
 /** NVM command set (bit 37), pages of 4 KiB to 64 KiB. */
 export const CAP_HI = (MPS_MAX << 20) | 0x20;
+/** I/O command sets can be asked for (bit 43), and an administrator may do without any (bit 44). */
+export const CAP_HI_COMMAND_SETS = 0x1800;
+/** CC.CSS: the NVM command set, all supported ones, the administrator's alone. */
+export const CSS_NVM = 0;
+export const CSS_ALL = 6;
+export const CSS_ADMIN = 7;
 /** NVM Express 1.4. */
 export const VERSION_1_4 = 0x0001_0400;
 
@@ -40,4 +46,3 @@ export const ccArbitration = (cc: number): number => (cc >> 11) & 7;
 /** Entry sizes that I/O queues need: 64 and 16 bytes, as powers of two. */
 export const ccSubmissionEntry = (cc: number): number => (cc >> 16) & 0xf;
 export const ccCompletionEntry = (cc: number): number => (cc >> 20) & 0xf;
-export const CC_WRITABLE = 0x00ff_fff1;

@@ -26,8 +26,19 @@ export interface NvmeOptions {
   blockSize?: 512 | 4096;
   /** Largest transfer is 4096 << mdts bytes, mdts 1..8. Default 7 (512 KiB). */
   mdts?: number;
+  /** The controller tells of its I/O command sets (CAP.CSS bits 6 and 7), of which there is one. Default false. */
+  commandSets?: boolean;
+  /** What firmware left in the admin queue registers. Default: zeroes. */
+  adminQueues?: NvmeAdminQueues;
   /** Message mechanism besides INTx. Default "msix". */
   interrupts?: "msix" | "msi" | "intx";
+}
+
+/** AQA, and the low halves of ASQ and ACQ. */
+export interface NvmeAdminQueues {
+  readonly attributes: number;
+  readonly submission: number;
+  readonly completion: number;
 }
 
 /** Virtual functions are secondary controllers; of the primary one's resources some can be given to them. */
@@ -54,6 +65,7 @@ export interface NvmeSettings {
   readonly blocks: number;
   /** Interrupt vectors the function has. */
   readonly vectors: number;
+  readonly commandSets: boolean;
 }
 
 /** Vectors of the MSI variant; MSI-X has one for each queue pair and one for the admin queue. */
@@ -76,6 +88,7 @@ export function nvmeSettings(options: NvmeOptions): NvmeSettings {
     mdts: Math.min(8, Math.max(1, Math.trunc(mdts))),
     version: VERSION_1_4,
     blocks: Math.floor(disk.size / blockSize),
+    commandSets: options.commandSets ?? false,
     vectors: interrupts === "msix" ? msix : interrupts === "msi" ? MSI_VECTORS : 1,
   };
 }

@@ -1,4 +1,4 @@
-// An enhanced host controller (EHCI 1.0) with six empty ports, three of them for each companion: capability and
+// An enhanced host controller (EHCI 1.0) with six empty ports, two of them for each companion: capability and
 // operational registers, reset, run and halt with the frame index and roll-over, the doorbell of the asynchronous
 // schedule, and the interrupts these cause. With no device on the bus there is nothing to transfer.
 import type { BarWidth } from "../../bar.ts";
@@ -22,8 +22,7 @@ const PORTSC = 0x64;
 const PORTS = 6;
 
 const VERSION_1_0 = 0x0100;
-/** Two companions with two ports each are told of, six ports exist. */
-const HCSPARAMS_VALUE = 0x0000_2200 | PORTS;
+const PORTS_PER_COMPANION = 2;
 /** Extended capabilities at 0x68 of configuration space, isochronous threshold, 64-bit pointers missing. */
 const HCCPARAMS_VALUE = 0x0000_6880;
 const CMD_RUN = 0x0000_0001;
@@ -41,9 +40,9 @@ const STS_ASYNC = 0x0000_8000;
 const STS_CLEARABLE = 0x0000_003f;
 const PORT_POWER = 0x0000_1000;
 const PORT_OWNER = 0x0000_2000;
-const PORT_RESET = 0x0000_0100;
-const PORT_WRITABLE = 0x0070_c1c0 | PORT_OWNER;
-const FRINDEX_MASK = 0x3fff;
+/** Wake events, reset, suspend, resume, owner. */
+const PORT_WRITABLE = 0x0070_01c0 | PORT_OWNER;
+const FRINDEX_MASK = 0x3ff8;
 const ROLLOVER_BIT = 0x2000;
 const MICROFRAMES = 8;
 
@@ -52,6 +51,10 @@ const FLADJ = 0x61;
 const LEGSUP = 0x68;
 
 export interface EhciOptions {
+  /** UHCI controllers that the first ports belong to until this controller is configured, 0..3. Default 2. */
+  readonly companions?: number;
+  /** Firmware has configured it. Default false. */
+  readonly configured?: boolean;
   readonly after?: After;
 }
 
@@ -64,7 +67,9 @@ export class EhciDevice extends PciDevice {
   #periodic = 0;
   #async = 0;
   #configured = 0;
-  readonly #ports = new Uint32Array(PORTS).fill(PORT_POWER | PORT_OWNER);
+  #segment = 0;
+  readonly #companions: number;
+  readonly #ports = new Uint32Array(PORTS);
   #timer: { cancel(): void } | null = null;
 
   constructor(options: EhciOptions = {}) {
@@ -78,6 +83,8 @@ export class EhciDevice extends PciDevice {
       interruptPin: 4,
     });
     this.#after = options.after ?? realAfter;
+    this.#companions = Math.min(PORTS / PORTS_PER_COMPANION, Math.max(0, options.companions ?? 2));
+    this.#configure(options.configured ? 1 : 0);
     this.config.define(SBRN, 1, { value: 0x20, write: 0xff, sticky: 0xff });
     this.config.define(FLADJ, 1, { value: 0x20, write: 0xff, sticky: 0xff });
     this.config.define(LEGSUP, 1, { value: 0x01, write: 0xff, sticky: 0xff });
@@ -85,9 +92,12 @@ export class EhciDevice extends PciDevice {
   }
 
   readBar(_bar: number, offset: number, width: BarWidth, out: Uint32Array): void {
-    const word = this.#read(offset & ~3);
-    out[0] = width >= 4 ? word : (word >>> ((offset & 3) * 8)) & (width === 2 ? 0xffff : 0xff);
     out[1] = width === 8 ? this.#read((offset & ~3) + 4) : 0;
+    const word = this.#read(offset & ~3);
+    if (width >= 4) out[0] = word;
+    // Capability registers can be read in parts, the others cannot.
+    else if (offset >= OPERATIONAL) out[0] = 0;
+    else out[0] = (word >>> ((offset & 3) * 8)) & (width === 2 ? 0xffff : 0xff);
   }
 
   writeBar(_bar: number, offset: number, width: BarWidth, lo: number, hi: number): void {
@@ -109,8 +119,9 @@ export class EhciDevice extends PciDevice {
     this.#frame = 0;
     this.#periodic = 0;
     this.#async = 0;
-    this.#configured = 0;
-    this.#ports.fill(PORT_POWER | PORT_OWNER);
+    this.#segment = 0;
+    this.#ports.fill(0);
+    this.#configure(0);
   }
 
   #read(offset: number): number {
@@ -118,7 +129,7 @@ export class EhciDevice extends PciDevice {
       case CAPLENGTH:
         return (VERSION_1_0 << 16) | OPERATIONAL;
       case HCSPARAMS:
-        return HCSPARAMS_VALUE;
+        return PORTS | (PORTS_PER_COMPANION << 8) | (this.#companions << 12);
       case HCCPARAMS:
         return HCCPARAMS_VALUE;
       case USBCMD:
@@ -129,6 +140,8 @@ export class EhciDevice extends PciDevice {
         return this.#enable;
       case FRINDEX:
         return this.#frame;
+      case CTRLDSSEGMENT:
+        return this.#segment;
       case PERIODICLISTBASE:
         return this.#periodic;
       case ASYNCLISTADDR:
@@ -157,12 +170,13 @@ export class EhciDevice extends PciDevice {
         if (this.#status & STS_HALTED) this.#frame = value & FRINDEX_MASK;
         break;
       case CTRLDSSEGMENT:
+        this.#segment = value;
         break;
       case PERIODICLISTBASE:
-        this.#periodic = (value & ~0xfff) >>> 0;
+        this.#periodic = value;
         break;
       case ASYNCLISTADDR:
-        this.#async = (value & ~0x1f) >>> 0;
+        this.#async = value;
         break;
       case CONFIGFLAG:
         this.#configure(value & 1);
@@ -172,19 +186,20 @@ export class EhciDevice extends PciDevice {
     }
   }
 
-  /** Configured: ports are this controller's; otherwise their companions'. */
+  /** Configured: ports are this controller's; otherwise those of companions are theirs. */
   #configure(flag: number): void {
     this.#configured = flag;
     for (let port = 0; port < PORTS; port++) {
-      this.#ports[port] = flag ? this.#ports[port]! & ~PORT_OWNER : this.#ports[port]! | PORT_OWNER;
+      const theirs = flag === 0 && port < this.#companions * PORTS_PER_COMPANION;
+      this.#ports[port] = (this.#ports[port]! & ~PORT_OWNER) | PORT_POWER | (theirs ? PORT_OWNER : 0);
     }
   }
 
   #writePort(port: number, value: number): void {
     const old = this.#ports[port];
     if (old === undefined) return;
-    // An empty port ends its reset at once and never becomes enabled.
-    this.#ports[port] = ((old & ~PORT_WRITABLE) | (value & PORT_WRITABLE & ~PORT_RESET)) >>> 0;
+    // An empty port never becomes enabled.
+    this.#ports[port] = ((old & ~PORT_WRITABLE) | (value & PORT_WRITABLE)) >>> 0;
   }
 
   #setCommand(value: number): void {

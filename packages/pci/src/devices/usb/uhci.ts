@@ -21,7 +21,6 @@ const CMD_RUN = 0x0001;
 const CMD_HOST_RESET = 0x0002;
 const CMD_GLOBAL_RESET = 0x0004;
 const CMD_RESUME = 0x0010;
-const CMD_WRITABLE = 0x00ff;
 const STS_INTERRUPT = 0x0001;
 const STS_ERROR = 0x0002;
 const STS_HOST_ERROR = 0x0008;
@@ -30,7 +29,7 @@ const STS_CLEARABLE = 0x001f;
 const INTR_TIMEOUT = 0x0001;
 const INTR_COMPLETE = 0x0004;
 const PORT_RESERVED_ONE = 0x0080;
-const PORT_WRITABLE = 0x1244;
+const PORT_WRITABLE = 0xfe40;
 const NO_REGISTER = 0xff7f;
 const SOFMOD_DEFAULT = 0x40;
 const FRAME_MASK = 0x7ff;
@@ -111,12 +110,12 @@ export class UhciDevice extends PciDevice {
     this.#timer = null;
   }
 
+  /** Everything but the frame number, which goes on from where it was. */
   protected onReset(): void {
     this.close();
     this.#command = 0;
     this.#status = STS_HALTED;
     this.#enable = 0;
-    this.#frame = 0;
     this.#frameList = 0;
     this.#sofModify = SOFMOD_DEFAULT;
     this.#ports.fill(PORT_RESERVED_ONE);
@@ -154,14 +153,14 @@ export class UhciDevice extends PciDevice {
     }
     switch (offset) {
       case USBCMD:
-        this.#setCommand(value & CMD_WRITABLE);
+        this.#setCommand(value);
         break;
       case USBSTS:
         this.#status &= ~(value & STS_CLEARABLE);
         this.#updateInterrupt();
         break;
       case USBINTR:
-        this.#enable = value & 0xf;
+        this.#enable = value;
         this.#updateInterrupt();
         break;
       case FRNUM:
@@ -183,8 +182,6 @@ export class UhciDevice extends PciDevice {
     if (value & (CMD_HOST_RESET | CMD_GLOBAL_RESET)) {
       this.onReset();
       this.#updateInterrupt();
-      // A global reset lasts until software ends it.
-      this.#command = value & CMD_GLOBAL_RESET;
       return;
     }
     this.#command = value & ~CMD_RESUME;

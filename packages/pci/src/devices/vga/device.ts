@@ -32,7 +32,7 @@ export interface VgaOptions {
 
 export class VgaDevice extends PciDevice {
   readonly memory: Uint8Array;
-  readonly legacy: LegacyVga;
+  override readonly legacy: LegacyVga;
   readonly #edid = displayIdentification();
   readonly #extension = new Uint16Array(EXTENSION_REGISTERS);
   #bigEndian = false;
@@ -94,7 +94,7 @@ export class VgaDevice extends PciDevice {
 
   #byte(at: number): number {
     if (at < EDID_SIZE) return this.#edid[at] ?? 0;
-    if (at >= PORTS_AT && at < PORTS_AT + PORTS) return this.legacy.readPort(at - PORTS_AT + FIRST_PORT);
+    if (at >= PORTS_AT && at < PORTS_AT + PORTS) return this.legacy.readRegister(at - PORTS_AT + FIRST_PORT);
     const register = (at - EXTENSION_AT) >> 1;
     if (at >= EXTENSION_AT && register < EXTENSION_REGISTERS) {
       return (this.#extension[register]! >>> ((at & 1) * 8)) & 0xff;
@@ -108,7 +108,7 @@ export class VgaDevice extends PciDevice {
   #writeRegisters(offset: number, width: BarWidth, value: number): void {
     if (offset >= PORTS_AT && offset < PORTS_AT + PORTS) {
       for (let i = 0; i < Math.min(width, 2); i++) {
-        this.legacy.writePort(offset - PORTS_AT + FIRST_PORT + i, (value >>> (i * 8)) & 0xff);
+        this.legacy.writeRegister(offset - PORTS_AT + FIRST_PORT + i, (value >>> (i * 8)) & 0xff);
       }
     } else if (offset === ENDIAN_AT + 4) {
       if (value >>> 0 === BIG_ENDIAN) this.#bigEndian = true;

@@ -3,6 +3,8 @@
 // Invariants: ports are bytes; CRT controller ports answer at 0x3b4 or 0x3d4 as the miscellaneous register says, the
 // others of the pair give ones.
 
+import type { LegacyDisplay } from "../../ports.ts";
+
 const ATTRIBUTE = 0x3c0;
 const ATTRIBUTE_DATA = 0x3c1;
 const MISC_WRITE = 0x3c2;
@@ -21,7 +23,7 @@ const STATUS_RETRACE = 0x09;
 const NO_PORT = 0xff;
 const WINDOW_SIZE = 0x2_0000;
 
-export class LegacyVga {
+export class LegacyVga implements LegacyDisplay {
   readonly #memory: Uint8Array;
   readonly #sequencer = new Uint8Array(8);
   readonly #graphics = new Uint8Array(16);
@@ -74,6 +76,15 @@ export class LegacyVga {
   }
 
   readPort(port: number): number {
+    return decoded(port) ? this.readRegister(port) : NO_PORT;
+  }
+
+  writePort(port: number, value: number): void {
+    if (decoded(port)) this.writeRegister(port, value);
+  }
+
+  /** As `readPort`, for a window that leads to all ports: those without a register give zero. */
+  readRegister(port: number): number {
     if (this.#hidden(port)) return NO_PORT;
     switch (port) {
       case ATTRIBUTE:
@@ -118,7 +129,7 @@ export class LegacyVga {
     }
   }
 
-  writePort(port: number, value: number): void {
+  writeRegister(port: number, value: number): void {
     if (this.#hidden(port)) return;
     switch (port) {
       case ATTRIBUTE:
@@ -199,4 +210,11 @@ export class LegacyVga {
       this.#dacWrite = (this.#dacWrite + 1) & 0xff;
     }
   }
+}
+
+/** The ports that the display takes from the bus: index, data and status of both sets, and everything from 0x3c0 on. */
+function decoded(port: number): boolean {
+  if (port >= 0x3c0 && port <= 0x3cf) return true;
+  const low = port & 0xf;
+  return low === 0x4 || low === 0x5 || low === 0xa;
 }

@@ -26,7 +26,7 @@ export const ROM_INDEX = 6;
 export function hostBars(fn: PciFunction): HostBar[] {
   return Array.from({ length: ROM_INDEX + 1 }, (_, index) => {
     const bar = fn.bar(index);
-    if (!bar) return NO_BAR;
+    if (!bar) return index === ROM_INDEX ? shadowBar(fn) : NO_BAR;
     return {
       start: bar.address,
       bus: bar.busAddress,
@@ -36,6 +36,11 @@ export function hostBars(fn: PciFunction): HostBar[] {
       wide: bar.type === "mem64",
     };
   });
+}
+
+/** A ROM that firmware copied to memory counts as one of the function, with no register behind it. */
+function shadowBar({ shadowRom }: PciFunction): HostBar {
+  return shadowRom ? { ...NO_BAR, start: shadowRom.address, size: shadowRom.size } : NO_BAR;
 }
 
 const IO_SPACE = 1;

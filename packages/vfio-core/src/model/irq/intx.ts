@@ -117,6 +117,7 @@ export class Intx {
   }
 
   disable(): void {
+    this.#owner.device.lines.release(this.#owner.device.fn.gsi);
     this.#dropUnmask();
     this.#trigger = null;
     this.#masked = false;
@@ -126,10 +127,12 @@ export class Intx {
   #enable(trigger: EventFd | null): number {
     const { device } = this.#owner;
     if (device.config.interruptPin === 0) return -ENODEV;
-    this.#trigger = trigger;
     this.#masked = this.#userDisabled;
-    this.#owner.mode = VFIO_PCI_INTX_IRQ_INDEX;
     if (device.pci23) this.#hardwareDisable(this.#masked);
+    const requested = device.lines.request(device.fn.gsi, device.pci23);
+    if (requested !== 0) return requested;
+    this.#trigger = trigger;
+    this.#owner.mode = VFIO_PCI_INTX_IRQ_INDEX;
     if (this.#asserted) this.#interrupt();
     return 0;
   }

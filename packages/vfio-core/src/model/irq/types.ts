@@ -3,6 +3,7 @@ import type { ModelProcess } from "@minivmm/host/model";
 import type { PciFunction } from "@minivmm/pci";
 import type { ConfigTarget } from "../config/target.ts";
 import type { Profile } from "../profile.ts";
+import type { InterruptLines } from "./lines.ts";
 
 /** No index is active. */
 export const IRQ_NONE = 5;
@@ -28,6 +29,8 @@ export interface IrqDevice {
   readonly dynamicMsix: boolean;
   /** A function may have several MSI vectors. */
   readonly multiMsi: boolean;
+  /** The host's interrupt lines. */
+  readonly lines: InterruptLines;
 }
 
 /** At most one of INTx, MSI and MSI-X is active; the holder of the mode is shared by their implementations. */
