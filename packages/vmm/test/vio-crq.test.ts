@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { decodeCells, decodeStrings, findNode, readFdt } from "../src/boot/index.ts";
+import { pseriesFdt } from "../src/machines/pseries/device-tree.ts";
 import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import { IRQ_VIO, VTY_UNIT } from "../src/machines/pseries/memory-map.ts";
 import { RTAS_SYSTEM_REBOOT } from "../src/machines/pseries/rtas/tokens.ts";
@@ -168,6 +170,33 @@ describe("vmm pseries vio: bus", () => {
     expect(client.bench.rtas(RTAS_SYSTEM_REBOOT, [], 1)).toEqual([0]);
     expect(client.adapter.crq.registered).toBe(false);
     expect(machine.tables.find(UNIT)!.words.every((word) => word === 0)).toBe(true);
+  });
+
+  it("describes a device in the tree, with its window and its interrupt", () => {
+    const { machine } = new VscsiClient().bench;
+    const { root } = readFdt(
+      pseriesFdt({
+        ramBytes: 0x10_0000,
+        append: "",
+        initrd: undefined,
+        rtasEntry: 0x7fff_0000,
+        rtasTokens: {},
+        slots: [],
+        vdevices: machine.vio.devices.map((device) => device.deviceTreeNode()),
+        dmaWindowBytes: 0x10_0000,
+        ddw: false,
+      }),
+    );
+    const properties = findNode(root, "/vdevice/v-scsi@71000003")?.properties ?? {};
+    const cells = (name: string): number[] => decodeCells(properties[name] as Uint8Array);
+    expect(decodeStrings(properties.compatible as Uint8Array)).toEqual(["IBM,v-scsi"]);
+    expect(decodeStrings(properties.device_type as Uint8Array)).toEqual(["vscsi"]);
+    expect(cells("reg")).toEqual([UNIT]);
+    expect(cells("interrupts")).toEqual([IRQ_VIO + 3, 0]);
+    expect(cells("ibm,my-dma-window")).toEqual([UNIT, 0, 0, 0, 0x1000_0000]);
+    expect([cells("ibm,#dma-address-cells"), cells("ibm,#dma-size-cells")]).toEqual([[2], [2]]);
+    const functions = findNode(root, "/rtas")?.properties["ibm,hypertas-functions"];
+    expect(decodeStrings(functions as Uint8Array)).toContain("hcall-crq");
   });
 
   it("has no devices of its own", () => {

@@ -2,6 +2,7 @@
 // alone and next to an emulated NVMe disk and one that is passed through by VFIO.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { EIO } from "@minivmm/host";
 import { modelHost } from "@minivmm/model-host";
 import { memoryDisk, nvme } from "@minivmm/pci/devices";
 import { describe, expect, it } from "vitest";
@@ -110,5 +111,33 @@ describe("vmm: Linux on pseries with virtual SCSI", () => {
     for (const disk of [scsi, emulated, passed]) expectWritten(disk, MIB / 4);
     for (const name of ["scsi", "emulated", "passed"]) expect(done.summary.interrupts[name]).toBeGreaterThan(5);
     expect(done.summary.dma[0]).toMatchObject({ mapErrors: 0, unmapErrors: 0, notRam: 0 });
+  });
+
+  it("does so when the guest runs in the kernel's KVM", async () => {
+    const disk = diskBytes(MIB / 4);
+    const done = await boot({
+      initrd: initrd(VSCSI_MODULES, ["/dev/sda"], MIB / 4),
+      devices: [{ driver: "spapr-vscsi", id: "scsi", disks: [{ disk: memoryDisk(disk) }] }],
+      accel: "kvm",
+      clock: "wall",
+    });
+    expectPass(done);
+    expectWritten(disk, MIB / 4);
+    expect(done.summary.vio[0]).toMatchObject({ unit: 0x7100_0001, refused: 0, bytesWritten: MIB / 4 });
+  });
+
+  it("hears of a disk's errors as medium errors, and of its write protection", async () => {
+    const failing = memoryDisk(diskBytes(MIB));
+    const { read } = failing;
+    failing.read = (offset, into) => (offset + into.length > MIB / 2 ? -EIO : read.call(failing, offset, into));
+    const initrdOf = initrd(VSCSI_MODULES, ["/dev/sda"], MIB);
+    const broken = await boot({ initrd: initrdOf, devices: [{ driver: "spapr-vscsi", disks: [{ disk: failing }] }] });
+    expect(broken.text).toContain("critical medium error");
+    // Linux tells programs of a medium error with ENODATA.
+    expect(broken.text).toContain("FAIL read, error 61");
+    const locked = { ...memoryDisk(diskBytes(MIB)), readonly: true };
+    const refused = await boot({ initrd: initrdOf, devices: [{ driver: "spapr-vscsi", disks: [{ disk: locked }] }] });
+    expect(refused.text).toContain("[sda] Write Protect is on");
+    expect(refused.text).toMatch(/FAIL .*error/);
   });
 });
