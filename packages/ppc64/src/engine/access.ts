@@ -58,9 +58,9 @@ export class MemoryAccess {
     this.real.prepare();
     if ((eaLo & 0xfff) + bytes > 4096) return this.split(eaLo, eaHi, bytes, write);
     if (!this.translate(eaLo, eaHi, write)) return Step.resync;
-    const host = this.mmu.host(write);
     // An access that was answered is done, whatever lies at its address meanwhile.
-    if (host === 0 || this.answered) return this.device(bytes, write);
+    const host = this.answered ? 0 : this.mmu.host(write);
+    if (host === 0) return this.device(bytes, write);
     this.tlb.enterData(eaLo, eaHi, host, write);
     this.exchange(host, 0, bytes, write);
     return Step.next;

@@ -10,7 +10,7 @@ export interface PageSource {
   /** Fills `into` with the page at a guest real address; false where no memory is. */
   readPage(real: number, into: Uint8Array): boolean;
   writePage(real: number, from: Uint8Array): void;
-  /** Byte offset of the page in the CPU's own memory when it lies there, else 0. */
+  /** Byte offset of the page in the CPU's own memory when it lies there, 0 elsewhere, -1 where no memory is. */
   offsetOf(real: number): number;
 }
 
@@ -48,7 +48,7 @@ export class PageFrames {
     const offset = real % PAGE;
     const page = real - offset;
     const own = this.source.offsetOf(page);
-    if (own !== 0) return own + offset;
+    if (own !== 0) return own > 0 ? own + offset : 0;
     const frame = this.frames.get(page) ?? this.fill(page);
     if (frame === undefined) return 0;
     frame.dirty ||= write;
