@@ -6,3 +6,4 @@ export { ModelHostError } from "./error.ts";
 export { Faults } from "./faults/index.ts";
 export { type GivenDisk, type ModelHostOptions, ModelledHost, modelHost } from "./host.ts";
 export { type ModelSpec, parseModelSpec } from "./spec.ts";
+export type { Variation } from "./variation.ts";

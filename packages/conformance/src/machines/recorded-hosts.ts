@@ -1,13 +1,14 @@
 // Which modelled host stands for the machine of a recording.
 
-import { type HostDescription, modelHostDescription } from "@minivmm/model-host";
+import { type HostDescription, modelHostDescription, type Variation } from "@minivmm/model-host";
 import type { RecordedMachine } from "../machine.ts";
 
 /** What the ways to boot the x86 machine change. */
-const X86_RIGS: Readonly<Record<string, (host: HostDescription) => HostDescription>> = {
-  aw39: (host) => ({ ...host, iommu: { ...host.iommu, kind: "type1", addressWidth: 39 } }),
-  nointremap: (host) => ({ ...host, iommu: { ...host.iommu, kind: "type1", interruptRemapping: false } }),
-  noiommu: (host) => ({ ...host, iommu: { kind: "none" } }),
+const X86_RIGS: Readonly<Record<string, Variation>> = {
+  aw39: { addressWidth: 39 },
+  nointremap: { interruptRemapping: false },
+  nointxmask: { nointxmask: true },
+  noiommu: { iommu: "none" },
 };
 
 /** POWER machines by the beginning of their recordings' names. */
@@ -15,6 +16,5 @@ const PPC_RIGS: Readonly<Record<string, string>> = { pnv8: "powernv8", pnv10: "p
 
 export function hostOf({ arch, rig }: RecordedMachine): HostDescription {
   if (arch === "ppc64le") return modelHostDescription(PPC_RIGS[rig] ?? "powernv9");
-  const full = modelHostDescription("q35");
-  return X86_RIGS[rig]?.(full) ?? full;
+  return modelHostDescription("q35", X86_RIGS[rig]);
 }

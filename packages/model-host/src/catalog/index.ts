@@ -1,6 +1,7 @@
 // Ready-made hosts by name. Each is plain data; adding one is adding a file here.
 import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
+import { type Variation, vary } from "../variation.ts";
 import { DESKTOP_DISK, desktop } from "./desktop.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
 import { Q35_DISK, q35 } from "./q35.ts";
@@ -68,7 +69,12 @@ export function readyMade(name: string): ReadyMade {
   });
 }
 
-/** The description of a ready-made host, to be read or changed; a copy. */
-export function modelHostDescription(name: string): HostDescription {
-  return structuredClone(readyMade(name).description);
+/**
+ * The description of a ready-made host, booted as `variation` says, to be read or changed; a copy.
+ * Throws ModelHostError (MODEL_UNKNOWN, MODEL_OPTION).
+ */
+export function modelHostDescription(name: string, variation: Variation = {}): HostDescription {
+  const description = structuredClone(readyMade(name).description);
+  vary(description, variation);
+  return description;
 }
