@@ -22,7 +22,13 @@ function edu(at: string, address: number, rest: Partial<FunctionDescription> = {
 }
 
 /** `queues`: where firmware had its admin queues, one page each. */
-function nvme(at: string, address: number, serial: string, queues: number, options: object = {}): FunctionDescription {
+function nvme(
+  at: string,
+  address: number,
+  serial: string,
+  queues: number,
+  options: Record<string, unknown> = {},
+): FunctionDescription {
   const adminQueues = { attributes: 0x00ff_003f, submission: queues, completion: queues + 0x1000 };
   return {
     at,
@@ -54,7 +60,7 @@ function uhci(at: string, ports: number, controller = 1, multifunction = false):
   return { at, model: "uhci", options: { controller }, driver: VFIO, multifunction, bars: bar(4, ports) };
 }
 
-function ehci(at: string, address: number, options: object): FunctionDescription {
+function ehci(at: string, address: number, options: Record<string, unknown>): FunctionDescription {
   return { at, model: "ehci", options, driver: VFIO, multifunction: false, bars: bar(0, address) };
 }
 
