@@ -79,4 +79,14 @@ describe("vfio-core external users", () => {
     again.close();
     expect(refs).toBe(0);
   });
+
+  it("vfio-core: before 6.2 an open device keeps no VM alive", () => {
+    const { process } = testHost({ profile: "6.1" });
+    const { group, device } = openDevice(process, EDU);
+    device.close();
+    let refs = 0;
+    vfioFileSetKvm(process.fileOf(group.fd)!, { get: () => refs++, put: () => refs-- });
+    group.device(EDU);
+    expect(refs).toBe(0);
+  });
 });
