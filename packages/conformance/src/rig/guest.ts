@@ -2,15 +2,15 @@
 // leaves what came of it as files. It needs nothing but Node and this workspace's built packages.
 //
 //   node --single-threaded dist/rig/guest.js replay --out DIR [--only REGEXP] RECORDING...
-//   node --single-threaded dist/rig/guest.js record --out DIR [--only REGEXP] CASES...
-//   node --single-threaded dist/rig/guest.js more --out DIR [--only REGEXP] [--parts NAME,...] RECORDING
+//   node --single-threaded dist/rig/guest.js record --out DIR [--only REGEXP] [--once] CASES...
+//   node --single-threaded dist/rig/guest.js more --out DIR [--only REGEXP] [--parts NAME,...] [--once] RECORDING
 //
 // `more` records cases that it makes from those of a recording. What was recorded is replayed at once, and cases that then
-// answer differently are named in the report: they do not belong into a recording.
+// answer differently are named in the report: they do not belong into a recording. --once leaves that out.
 // Invariants: a report is written for every file, also when cases fail; the exit status is 0 unless the program itself
 // could not go on, since judging a report is the caller's.
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { realMachine } from "../machines/real.ts";
@@ -21,12 +21,14 @@ import type { X86Case } from "../x86/format.ts";
 import { moreCases } from "./more/index.ts";
 
 const {
-  values: { out = ".", only = "", parts },
+  values: { out = ".", only = "", parts, once = false },
   positionals: [command, ...files],
 } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: "string" }, only: { type: "string" }, parts: { type: "string" } },
+  options: { out: { type: "string" }, only: { type: "string" }, parts: { type: "string" }, once: { type: "boolean" } },
 });
+
+const CHUNK = 20;
 
 mkdirSync(out, { recursive: true });
 const machine = realMachine();
@@ -56,16 +58,21 @@ function replay(recording: Recording, name = recording.name): void {
   writeFileSync(join(out, `${name}.report.json`), JSON.stringify({ ...report, seconds }));
 }
 
+/** In chunks, so that a machine that is stopped leaves what it had recorded. */
 function record(name: string, cases: readonly X86Case[]): void {
   const say = progress();
-  const { text, refused } = recordCases(
-    cases.filter(({ name }) => wanted(name)),
-    machine,
-    (name) => say(`recording ${name}`),
-  );
-  writeFileSync(join(out, `${name}.jsonl`), text);
+  const chosen = cases.filter((each) => wanted(each.name));
+  const file = join(out, `${name}.jsonl`);
+  const refused: { name: string; reason: string }[] = [];
+  writeFileSync(file, "");
+  for (let at = 0; at < chosen.length; at += CHUNK) {
+    const chunk = recordCases(chosen.slice(at, at + CHUNK), machine, (each) => say(`recording ${each}`));
+    appendFileSync(file, chunk.text);
+    refused.push(...chunk.refused);
+  }
   writeFileSync(join(out, `${name}.refused.json`), JSON.stringify(refused));
-  if (text !== "") replay(parseRecording(name, text));
+  const text = readFileSync(file, "utf8");
+  if (text !== "" && !once) replay(parseRecording(name, text));
 }
 
 const stem = (file: string): string => basename(file).replace(/\.jsonl(\.gz)?$/, "");

@@ -2,6 +2,7 @@
 // order. What they should give is not known here: a real kernel is asked.
 
 import type { X86Case } from "../../x86/format.ts";
+import { otherBoots } from "./boots.ts";
 import { closingOrders, hotResets } from "./orders.ts";
 import { configSweeps, randomConfig, randomInterrupts, randomMappings } from "./random.ts";
 import { otherDevices, otherMatrices, otherPlaces } from "./substitute.ts";
@@ -20,12 +21,6 @@ export function moreCases(recorded: readonly X86Case[]): Map<string, X86Case[]> 
     ["random-irq", randomInterrupts(machine, 4, 30)],
     ["places", otherPlaces(full, 2)],
     ["matrices", otherMatrices(full)],
-    [
-      "boots",
-      otherPlaces(
-        recorded.filter(({ machine: { rig } }) => rig !== "full"),
-        8,
-      ),
-    ],
+    ["boots", otherBoots(recorded, [...new Set(recorded.map((each) => each.machine))])],
   ]);
 }

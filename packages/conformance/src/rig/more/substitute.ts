@@ -91,6 +91,11 @@ function withIndex(each: X86Case, index: number): X86Case {
   );
 }
 
+/** The same steps, as if never recorded. */
+export function withoutOutcomes(each: X86Case): X86Case {
+  return changed(each, (step) => step);
+}
+
 function changed(each: X86Case, change: (step: Json) => Json): X86Case {
   const steps = (all: readonly X86Step[]): X86Step[] =>
     all.map(({ step, do: action, children }) => ({ step, do: change(action), ret: 0, children: steps(children) }));
