@@ -127,6 +127,8 @@ describe("vmm pseries vscsi disk: what it is", () => {
     expect(text(page(plain, 0x83).data, 8, 18)).toBe("MINIVMM d0");
     expect([...page(plain, 0xb0).data.subarray(8, 12)]).toEqual([0, 0, 0x10, 0]);
     expect([...page(plain, 0xb1).data.subarray(0, 6)]).toEqual([0, 0xb1, 0, 0x3c, 0, 1]);
+    const wordy = new VscsiClient({ disks: [{ disk, id: "d".repeat(300) }] }).open();
+    expect([...page(wordy, 0x83).data.subarray(2, 8)]).toEqual([0, 68, 2, 1, 0, 64]);
     const numbered = new VscsiClient({ disks: [{ disk, serial: "S 1" }] }).open();
     expect(text(page(numbered, 0x80).data, 4, 7)).toBe("S 1");
     expect([...page(numbered, 0).data.subarray(3, 6)]).toEqual([5, 0, 0x80]);

@@ -29,6 +29,8 @@ const PAGE_BLOCK_LIMITS = 0xb0;
 const PAGE_CHARACTERISTICS = 0xb1;
 const ASCII = 2;
 const T10_VENDOR_ID = 1;
+/** A designator says its length in a byte; drivers print it. */
+const DESIGNATOR_MAX = 64;
 const BLOCK_LIMITS_BYTES = 0x3c;
 /** Not a rotating medium. */
 const SOLID_STATE = 1;
@@ -70,7 +72,7 @@ function vitalPage(page: number, identity: Identity): Uint8Array | undefined {
     case PAGE_SERIAL:
       return identity.serial === undefined ? undefined : pageOf(page, ASCII_ENCODER.encode(identity.serial));
     case PAGE_IDENTIFICATION: {
-      const name = ASCII_ENCODER.encode(VENDOR + (identity.serial ?? identity.name));
+      const name = ASCII_ENCODER.encode(VENDOR + (identity.serial ?? identity.name)).subarray(0, DESIGNATOR_MAX);
       const body = new Uint8Array(4 + name.length);
       body[0] = ASCII;
       body[1] = T10_VENDOR_ID;
