@@ -42,4 +42,12 @@ describe("cli demo: the whole", () => {
     expect(stdout).not.toContain("\x1b");
     expect(status).toBe(0);
   });
+
+  it("passes in the modelled host's KVM, and shows which stage answered", async () => {
+    const { status, stdout } = await cli(["demo", "--builtin", "--enable-kvm"]);
+    expect(stdout).toContain("POWER9 in KVM");
+    expect(stdout).toContain("│ minivmm-bare: PASS");
+    expect(stdout).toMatch(/TCE hypercalls\n +real mode {2}virtual mode {2}user space\n/);
+    expect(status).toBe(0);
+  });
 });

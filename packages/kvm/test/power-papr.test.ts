@@ -176,6 +176,15 @@ describe("kvm POWER hypercalls: each one's rules", () => {
     expect(numbers.size).toBe(4);
   });
 
+  it("of later kernels are unknown to an older one", () => {
+    const old = new ModelKvm(new ModelKernel({ arch: "ppc64le", profile: "4.12" }));
+    installPowerKvm(old, (memory) => new ScriptedEngine(memory));
+    const machine = uapi.KvmSystem.open(old.kernel.spawn()).createVm();
+    expect(machine.checkExtension(uapi.KVM_CAP_PPC_AIL_MODE_3)).toBe(0);
+    expect(() => machine.enableCap(uapi.KVM_CAP_PPC_ENABLE_HCALL, [BigInt(H_RPT_INVALIDATE), 1n])).toThrow();
+    expect(machine.checkExtension(uapi.KVM_CAP_PPC_MMU_RADIX)).toBe(1);
+  });
+
   it("are asked without a guest, too, for those who have none", () => {
     expect(model.hypercall(0xe8, 0).result).toBe(H_SUCCESS);
     expect(model.hypercall(0xe0).result).toBe(H_SUCCESS);

@@ -5,6 +5,7 @@ import type { IoctlCall, ModelKernel, ModelProcess, OpenFile } from "@minivmm/ho
 import type { kvm_enable_cap } from "../uapi.ts";
 import type { IoEventFds } from "./ioeventfd.ts";
 import type { InterruptSink, IrqFds } from "./irqfd.ts";
+import type { RealMode } from "./real-mode.ts";
 import type { MemorySlots } from "./slots.ts";
 
 /** Answers a hypercall: what goes to r3, or H_TOO_HARD. Other results it writes into the registers itself. */
@@ -18,6 +19,9 @@ export interface Hypercall {
 
 /** The hypercalls of one VM. */
 export interface HypercallTable {
+  /** Goes up when a call is switched on or off. */
+  readonly version: number;
+  isOn(nr: number): boolean;
   /** Answers the call whose number is in r3: its result, or H_TOO_HARD. Does not allocate. */
   call(gpr: Uint32Array): number;
   /** KVM_CAP_PPC_ENABLE_HCALL: 0, or -EINVAL for a call that KVM does not have. */
@@ -80,6 +84,8 @@ export interface KvmFrame {
   readonly vmIoctls: ReadonlyMap<number, VmIoctl>;
   /** Hypercalls by number (a multiple of 4). */
   readonly hypercalls: ReadonlyMap<number, Hypercall>;
+  /** The stage in front of a VM's hypercalls, where there is one. */
+  readonly realMode: ((vm: Vm) => RealMode | null) | null;
   capability(id: number): number;
   enableCap(vm: Vm, request: StructValue<typeof kvm_enable_cap>): number;
   /** The last reference on the VM is gone. */

@@ -12,6 +12,7 @@ export const H_TOO_HARD = 9999;
 export const MAX_HCALL_OPCODE = 0x488;
 
 export class Hypercalls implements HypercallTable {
+  version = 0;
   readonly #vm: Vm;
   readonly #known: ReadonlyMap<number, Hypercall>;
   /** Handlers that are on, by call number / 4. */
@@ -30,11 +31,16 @@ export class Hypercalls implements HypercallTable {
     return handle === null ? H_TOO_HARD : handle(this.#vm, gpr);
   }
 
+  isOn(nr: number): boolean {
+    return (this.#on[nr >>> 2] ?? null) !== null;
+  }
+
   enable(nr: bigint, on: bigint): number {
     if (nr > MAX_HCALL_OPCODE || (nr & 3n) !== 0n || on > 1n) return -EINVAL;
     const call = this.#known.get(Number(nr));
     if (!call) return -EINVAL;
     this.#on[Number(nr) / 4] = on === 1n ? call.handle : null;
+    this.version++;
     return 0;
   }
 }

@@ -25,5 +25,6 @@ export {
   type PowerEngineFactory,
 } from "./power/engine.ts";
 export { installPowerKvm } from "./power/install.ts";
+export type { CompiledCalls, RealMode } from "./real-mode.ts";
 export { MemorySlots, type Slot } from "./slots.ts";
 export { ModelVm } from "./vm.ts";

@@ -7,6 +7,7 @@ import type { FileOps, IoctlCall, ModelKernel } from "@minivmm/host/model";
 import { KVM_API_VERSION, KVM_CAP_PPC_ENABLE_HCALL, type kvm_enable_cap, kvmRequests } from "../uapi.ts";
 import { baseCapabilities } from "./capabilities.ts";
 import type { CapabilityEnabler, Hypercall, KvmDeviceType, KvmFrame, Vm, VmIoctl } from "./frame.ts";
+import type { RealMode } from "./real-mode.ts";
 import { ModelVm } from "./vm.ts";
 
 /** Machine types that KVM_CREATE_VM takes: x86 has the default only, powerpc also HV (1) and PR (2). */
@@ -20,6 +21,7 @@ export class ModelKvm implements KvmFrame {
   readonly enablers = new Map<number, CapabilityEnabler>();
   /** Filled while the host is composed; a VM takes over what is there when it is made. */
   readonly hypercalls = new Map<number, Hypercall>();
+  realMode: ((vm: Vm) => RealMode | null) | null = null;
   readonly #vms = new Set<ModelVm>();
   readonly #node: { remove(): void };
 

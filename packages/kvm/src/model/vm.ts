@@ -8,7 +8,7 @@ import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@mini
 import { kvm_enable_cap, kvm_ioeventfd, kvm_irqfd, kvm_userspace_memory_region, kvmRequests } from "../uapi.ts";
 import { createDevice } from "./device.ts";
 import type { KvmFrame, Vm } from "./frame.ts";
-import { Hypercalls } from "./hypercalls.ts";
+import { H_TOO_HARD, Hypercalls } from "./hypercalls.ts";
 import { IoEventFds } from "./ioeventfd.ts";
 import { type InterruptSink, IrqFds } from "./irqfd.ts";
 import { MemorySlots } from "./slots.ts";
@@ -86,7 +86,10 @@ export class ModelVm implements FileOps, Vm {
   hypercall(nr: number, ...args: (bigint | number)[]): { result: number; values: bigint[] } {
     const registers = new BigUint64Array(32);
     registers.set([BigInt(nr), ...args.map(BigInt)], 3);
-    const result = this.hypercalls.call(new Uint32Array(registers.buffer));
+    const realMode = this.kvm.realMode?.(this);
+    realMode?.prepare();
+    let result = realMode?.call(registers) ?? H_TOO_HARD;
+    if (result === H_TOO_HARD) result = this.hypercalls.call(new Uint32Array(registers.buffer));
     return { result, values: [...registers.subarray(4, 13)] };
   }
 

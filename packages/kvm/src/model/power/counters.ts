@@ -1,21 +1,23 @@
-// What one vCPU did: exits under the kernel's names, and hypercalls by number and by the stage that answered them.
+// What one vCPU did: exits under the kernel's names, and hypercalls by number and by the stage that answered them (real
+// mode, virtual mode, user space).
 // Counting costs an addition; names are made when somebody reads.
 
 import { MAX_HCALL_OPCODE } from "../hypercalls.ts";
 
-export type Stage = "real" | "virtual" | "user";
+export type Stage = "virtual" | "user";
 
 /** Calls with odd or large numbers share the last place. */
 const PLACES = MAX_HCALL_OPCODE / 4 + 2;
+const NONE: ReadonlyMap<number, number> = new Map();
 
 export class VcpuCounters {
   sumExits = 0;
   mmioExits = 0;
   signalExits = 0;
-  decExits = 0;
   haltWaits = 0;
+  /** Calls that compiled code answered, by number: it counts for itself. */
+  realMode: () => ReadonlyMap<number, number> = () => NONE;
   readonly hypercalls: Readonly<Record<Stage, Float64Array>> = {
-    real: new Float64Array(PLACES),
     virtual: new Float64Array(PLACES),
     user: new Float64Array(PLACES),
   };
@@ -38,9 +40,9 @@ export class VcpuCounters {
       sum_exits: this.sumExits,
       mmio_exits: this.mmioExits,
       signal_exits: this.signalExits,
-      dec_exits: this.decExits,
       halt_successful_wait: this.haltWaits,
     };
+    for (const [nr, count] of this.realMode()) if (count > 0) values[`hcall_real_0x${nr.toString(16)}`] = count;
     for (const [stage, counts] of Object.entries(this.hypercalls)) {
       counts.forEach((count, place) => {
         const name = place === PLACES - 1 ? "other" : `0x${(place * 4).toString(16)}`;

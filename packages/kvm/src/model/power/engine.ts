@@ -3,6 +3,7 @@
 // and halves in `gpr32` wherever something happens often.
 
 import type { ModelProcess } from "@minivmm/host/model";
+import type { CompiledCalls } from "../real-mode.ts";
 import type { MemorySlots } from "../slots.ts";
 
 /** Why run() came back. */
@@ -40,6 +41,8 @@ export interface PowerCpu {
   finishMmio(): void;
   /** Asked about each hypercall before run() is left: true when it is answered and the guest goes on. */
   hypercallInside: (() => boolean) | undefined;
+  /** Compiled code is asked before that; absent on a CPU that cannot. */
+  readonly compiled?: CompiledCalls;
 
   /** `once`: the line falls when the interrupt is taken. */
   setExternalInterrupt(level: boolean, once?: boolean): void;

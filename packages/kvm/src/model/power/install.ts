@@ -11,6 +11,7 @@ import * as power from "../../uapi-power.ts";
 import type { Vm, VmIoctl } from "../frame.ts";
 import type { ModelKvm } from "../kvm.ts";
 import { statsFile } from "../stats.ts";
+import { H_RPT_INVALIDATE } from "./codes.ts";
 import type { PowerEngineFactory } from "./engine.ts";
 import { paprHypercalls } from "./papr.ts";
 import { PowerVcpu } from "./vcpu.ts";
@@ -54,12 +55,21 @@ const CAPABILITIES: readonly (readonly [number, number])[] = [
   [power.KVM_CAP_PPC_AIL_MODE_3, 1],
 ];
 
-/** From now on VMs have vCPUs. */
+/** What kernels before 5.14 and 5.18 did not have. */
+const RECENT_CAPABILITIES = [power.KVM_CAP_PPC_RPT_INVALIDATE, power.KVM_CAP_PPC_AIL_MODE_3];
+const RECENT_CALLS = [H_RPT_INVALIDATE];
+
+/** From now on VMs have vCPUs. Hypercalls that are in KVM's table already stay as they are. */
 export function installPowerKvm(kvm: ModelKvm, engine: PowerEngineFactory): void {
-  for (const [capability, value] of CAPABILITIES) kvm.capabilities.set(capability, value);
-  for (const [nr, call] of paprHypercalls()) if (!kvm.hypercalls.has(nr)) kvm.hypercalls.set(nr, call);
+  const recent = kvm.kernel.profile === "6.12" || kvm.kernel.profile === "6.1";
+  for (const [capability, value] of CAPABILITIES) {
+    if (recent || !RECENT_CAPABILITIES.includes(capability)) kvm.capabilities.set(capability, value);
+  }
+  for (const [nr, call] of paprHypercalls()) {
+    if (!kvm.hypercalls.has(nr) && (recent || !RECENT_CALLS.includes(nr))) kvm.hypercalls.set(nr, call);
+  }
   const requests = uapi.kvmRequests(kvm.kernel.arch);
-  kvm.vmIoctls.set(requests.KVM_CREATE_VCPU, (vm, call) => createVcpu(vm, call, engine));
+  kvm.vmIoctls.set(requests.KVM_CREATE_VCPU, (vm, call) => createVcpu(vm, call, engine, kvm));
   kvm.vmIoctls.set(requests.KVM_PPC_CONFIGURE_V3_MMU, configureMmu);
   kvm.vmIoctls.set(requests.KVM_PPC_GET_RMMU_INFO, radixInfo);
   kvm.vmIoctls.set(requests.KVM_PPC_GET_CPU_CHAR, characteristics);
@@ -68,13 +78,13 @@ export function installPowerKvm(kvm: ModelKvm, engine: PowerEngineFactory): void
   );
 }
 
-function createVcpu(vm: Vm, call: IoctlCall, engine: PowerEngineFactory): number {
+function createVcpu(vm: Vm, call: IoctlCall, engine: PowerEngineFactory, kvm: ModelKvm): number {
   const id = call.arg.number;
   const { vcpus } = powerVm(vm);
   if (!(id >= 0 && id < MAX_VCPU_IDS) || vcpus.size >= MAX_VCPUS) return -EINVAL;
   // POWER9 has a virtual core for each id: one that is taken, or has no core, is refused before ids are compared.
   if (id >= MAX_VCPUS || vcpus.has(id)) return -EINVAL;
-  const vcpu = new PowerVcpu(powerVm(vm), id, engine);
+  const vcpu = new PowerVcpu(powerVm(vm), id, engine, kvm.realMode?.(vm) ?? null);
   const fd = call.process.install(vcpu.file);
   if (fd < 0) return fd;
   vcpus.set(id, vcpu);

@@ -16,6 +16,7 @@ import {
   LPCR_AIL_3,
   registerBytes,
 } from "../../uapi-power.ts";
+import type { RealMode } from "../real-mode.ts";
 import { statsFile } from "../stats.ts";
 import { VcpuCounters } from "./counters.ts";
 import type { PowerCpu, PowerEngine, PowerEngineFactory } from "./engine.ts";
@@ -44,13 +45,14 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
   retiredBefore = 0n;
   readonly #factory: PowerEngineFactory;
   readonly #requests: KvmRequests;
+  readonly #realMode: RealMode | null;
   readonly #run: VcpuRun;
   readonly #sprg = new Array<bigint>(8).fill(0n);
   readonly #slb: StructValue<typeof kvm_power_sregs>["slb"] = [];
   #engine: PowerEngine | null = null;
   #slotsSeen = -1;
 
-  constructor(power: PowerVm, id: number, factory: PowerEngineFactory) {
+  constructor(power: PowerVm, id: number, factory: PowerEngineFactory, realMode: RealMode | null) {
     const { kernel } = power.vm.process;
     this.power = power;
     this.id = id;
@@ -59,6 +61,7 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
     this.clock = new GuestClock(kernel.clock);
     this.areas = new VirtualProcessorAreas(power.vm);
     this.#factory = factory;
+    this.#realMode = realMode;
     this.#requests = kvmRequests(kernel.arch);
     this.#run = new VcpuRun(this);
     this.file = new OpenFile(this, O_RDWR);
@@ -76,6 +79,8 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
     engine.cpu.msr = guestMsr(0n);
     this.useProcessTable();
     this.setLpcr(this.lpcr);
+    const { compiled } = engine.cpu;
+    if (compiled && this.#realMode) this.counters.realMode = this.#realMode.enter(compiled);
     return engine;
   }
 
@@ -91,6 +96,7 @@ export class PowerVcpu implements FileOps, PowerVcpuFrame {
       this.#slotsSeen = version;
       this.#engine?.memoryChanged();
     }
+    this.#realMode?.prepare();
     return cpu;
   }
 
