@@ -127,7 +127,7 @@ describe("spapr-iommu arena: layout", () => {
     expect(put).toBe(H_SUCCESS);
     expect([read.at(0, HEADER.MAGIC), read.at(0, HEADER.VERSION), read.at(0, HEADER.PAGE_SHIFT)]).toEqual([
       arenaLayout.ARENA_MAGIC,
-      1,
+      2,
       16,
     ]);
   });

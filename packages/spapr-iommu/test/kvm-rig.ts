@@ -13,6 +13,7 @@ export const LIOBN = 0x8000_0000;
 
 export interface KvmRigOptions extends RigOptions {
   guestMmu?: KvmSpaprTceOptions["guestMmu"];
+  realMode?: boolean;
 }
 
 /** A VM on a machine without containers. */
@@ -39,7 +40,11 @@ export function vfioRig(options: KvmRigOptions & { window?: { pageShift: number 
 
 function withVm<R extends ReturnType<typeof rig>>(made: R, options: KvmRigOptions) {
   const kvm = new ModelKvm(made.kernel);
-  const tce = installKvmSpaprTce(kvm, { iommu: made.driver, ...(options.guestMmu && { guestMmu: options.guestMmu }) });
+  const tce = installKvmSpaprTce(kvm, {
+    iommu: made.driver,
+    ...(options.guestMmu && { guestMmu: options.guestMmu }),
+    ...(options.realMode !== undefined && { realMode: options.realMode }),
+  });
   const { process } = made;
   const mapping = process.mmap({
     length: MEMORY,

@@ -9,6 +9,7 @@ import { TCE_PCI_READ, TCE_PCI_WRITE } from "../uapi.ts";
 import {
   HARDWARE,
   HARDWARE_FORWARDED,
+  HARDWARE_REFUSES,
   HARDWARE_USER_VIEW,
   HARDWARE_WRITE_IMPLIES_READ,
   HEADER,
@@ -23,6 +24,8 @@ import { EntryTree } from "./entry-tree.ts";
 
 const PERMISSION = TCE_PCI_READ | TCE_PCI_WRITE;
 const TWO_32 = 0x1_0000_0000;
+/** Entries of the largest table whose levels are all made together: 64 MiB of them. */
+const ALL_AT_ONCE = 2 ** 22;
 
 export interface TceTableShape {
   /** Bus address of the first entry. */
@@ -51,14 +54,13 @@ export class TceTable {
   readonly offset: number;
   /** Bytes charged for a user view that was made later than the table. */
   userViewBytes = 0;
-  /** Hardware that does not take updates of an entry: exchange answers -1. For those who try faults. */
-  refuses: ((entry: number) => boolean) | null = null;
   readonly #arena: TceArena;
   readonly #writeImpliesRead: boolean;
   readonly #tree: EntryTree;
   #record: number;
   #refs = 1;
   #successor: TceTable | null = null;
+  #refuses: ((entry: number) => boolean) | null = null;
 
   /** `record` is zero memory of the arena, for a table that `create` makes. */
   private constructor(shape: TceTableShape, arena: TceArena, record: number) {
@@ -102,8 +104,21 @@ export class TceTable {
     return ((this.#arena.words[this.#record + HARDWARE.FLAGS] as number) & HARDWARE_USER_VIEW) !== 0;
   }
 
+  /** Where the view comes late, it comes with all levels of the table; a very large one gets them as they are used. */
   makeUserView(): void {
-    this.#setFlag(HARDWARE_USER_VIEW);
+    this.#setFlag(HARDWARE_USER_VIEW, true);
+    if (this.entries > ALL_AT_ONCE) return;
+    for (let entry = 0; entry < this.entries; entry += LEAF_ENTRIES) if (this.#tree.make(entry) === 0) return;
+  }
+
+  /** Hardware that does not take updates of an entry: exchange answers -1. For those who try faults. */
+  get refuses(): ((entry: number) => boolean) | null {
+    return this.#refuses;
+  }
+
+  set refuses(refuses: ((entry: number) => boolean) | null) {
+    this.#refuses = refuses;
+    this.#setFlag(HARDWARE_REFUSES, refuses !== null);
   }
 
   /** iommu_tce_table_get. */
@@ -142,7 +157,7 @@ export class TceTable {
       this.exchange(entry, 0, 0);
     }
     this.#successor = table.get();
-    this.#setFlag(HARDWARE_FORWARDED);
+    this.#setFlag(HARDWARE_FORWARDED, true);
   }
 
   /** Index of a bus address's entry, or -1 outside the window. */
@@ -178,7 +193,7 @@ export class TceTable {
 
   /** iommu_tce_xchg: stores an entry and returns the permission bits that it had; -1 when it cannot be stored. */
   exchange(entry: number, page: number, permission: number): number {
-    if (this.refuses?.(entry)) return -1;
+    if (this.#refuses?.(entry)) return -1;
     if (this.#successor !== null) return this.#successor.exchange(entry, page, permission);
     let leaf = this.#tree.find(entry);
     if (leaf === 0) {
@@ -234,9 +249,11 @@ export class TceTable {
     this.#arena.words[at] = (this.#arena.words[at] as number) + step;
   }
 
-  #setFlag(flag: number): void {
+  #setFlag(flag: number, on: boolean): void {
+    if (this.#record === HEADER.NOTHING) return;
     const at = this.#record + HARDWARE.FLAGS;
-    this.#arena.words[at] = (this.#arena.words[at] as number) | flag;
+    const flags = this.#arena.words[at] as number;
+    this.#arena.words[at] = on ? flags | flag : flags & ~flag;
   }
 }
 

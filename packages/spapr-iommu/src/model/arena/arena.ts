@@ -4,7 +4,7 @@
 // so 0 means "none", also for a request that cannot be met.
 import type { KernelFrame } from "@minivmm/host/model";
 import { ARENA_MAGIC, ARENA_VERSION, HEADER } from "./layout.ts";
-import { type ArenaStore, ownStore } from "./store.ts";
+import { type ArenaStore, ownStore, type WasmPlace, wasmStore } from "./store.ts";
 
 const SMALLEST_SHIFT = 2;
 
@@ -13,7 +13,9 @@ export class TceArena {
   words: Uint32Array;
   /** Words handed out now. */
   used = 0;
-  readonly #store: ArenaStore;
+  #store: ArenaStore;
+  /** Nobody else knows the store. */
+  readonly #movable: boolean;
   /** First word that was never handed out. */
   #top: number = HEADER.SIZE;
   /** Freed blocks by log2 of their words. */
@@ -21,8 +23,10 @@ export class TceArena {
   static readonly #arenas = new WeakMap<KernelFrame, TceArena>();
 
   /** `pageShift` is log2 of the host page. The store is zero from its start. */
-  constructor(pageShift = 16, store: ArenaStore = ownStore()) {
-    this.#store = store;
+  constructor(pageShift = 16, store?: ArenaStore) {
+    this.#movable = store === undefined;
+    this.#store = store ?? ownStore();
+    store = this.#store;
     this.words = store.words;
     this.words[HEADER.MAGIC] = ARENA_MAGIC;
     this.words[HEADER.VERSION] = ARENA_VERSION;
@@ -44,6 +48,22 @@ export class TceArena {
     const arena = new TceArena(Math.log2(kernel.pageSize), store);
     TceArena.#arenas.set(kernel, arena);
     return arena;
+  }
+
+  /**
+   * Where compiled code finds the words: an arena in a buffer of its own moves to a WebAssembly memory for it. Null for
+   * one whose store was given and is no such memory, or when there is no memory to be had.
+   */
+  wasmPlace(): WasmPlace | null {
+    if (this.#store.place === undefined && this.#movable) {
+      const store = wasmStore();
+      if (store.grow(this.words.length)) {
+        store.words.set(this.words);
+        this.#store = store;
+        this.words = store.words;
+      }
+    }
+    return this.#store.place ?? null;
   }
 
   /** Pointer to `words` zero words, or 0. */

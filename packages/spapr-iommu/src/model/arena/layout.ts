@@ -18,7 +18,7 @@
 // A hardware entry is host physical page | TCE_PCI_WRITE | TCE_PCI_READ.
 
 export const ARENA_MAGIC = 0x41454354;
-export const ARENA_VERSION = 1;
+export const ARENA_VERSION = 2;
 
 export const HEADER = { MAGIC: 0, VERSION: 1, PAGE_SHIFT: 2, NOTHING: 8, SIZE: 32 } as const;
 
@@ -32,7 +32,11 @@ export const VM = {
   REGIONS: 3,
   /** 64-bit counters, see counters.ts. */
   COUNTERS: 4,
-  SIZE: 4 + 2 * 96,
+  /** Hypercalls that are switched on: bit n for place n in KINDS. */
+  ENABLED: 4 + 2 * 96,
+  /** 1 once somebody was told that a hardware table could not be updated. */
+  WARNED: 5 + 2 * 96,
+  SIZE: 6 + 2 * 96,
 } as const;
 
 export const GUEST = {
@@ -66,6 +70,8 @@ export const HARDWARE = {
 export const HARDWARE_WRITE_IMPLIES_READ = 1;
 /** HARDWARE.FLAGS: the user view exists; before, nothing may be mapped by a hypercall. */
 export const HARDWARE_USER_VIEW = 2;
+/** HARDWARE.FLAGS: some entries do not take updates; only the model knows which. */
+export const HARDWARE_REFUSES = 8;
 /** HARDWARE.FLAGS: the entries are another table's now; only the model knows whose, calls on it are H_TOO_HARD elsewhere. */
 export const HARDWARE_FORWARDED = 4;
 

@@ -1,6 +1,7 @@
 // Where an arena's words lie: a buffer of its own that grows by being copied, a WebAssembly memory (which grows in
 // place, and which compiled code sees), or a fixed part of somebody's buffer.
 // Invariant: growing keeps every word's index; views taken before may be stale, so nobody keeps one.
+import { growableMemory } from "@minivmm/ppc64/wasm";
 import { SpaprError } from "../../error.ts";
 
 export interface ArenaStore {
@@ -8,10 +9,23 @@ export interface ArenaStore {
   readonly words: Uint32Array;
   /** Makes at least `words` words available; false when there is no more. */
   grow(words: number): boolean;
+  /** Where compiled code finds the words, when they lie in a WebAssembly memory. */
+  readonly place?: WasmPlace;
+}
+
+/** A WebAssembly memory, and the first byte in it. */
+export interface WasmPlace {
+  readonly memory: WasmMemory;
+  readonly base: number;
 }
 
 const PAGE_WORDS = 65536 / 4;
 const DEFAULT_LIMIT = 2 ** 30;
+
+/** A WebAssembly memory of its own for a store, up to `limit` bytes (default 1 GiB). */
+export function wasmStore(limit = DEFAULT_LIMIT): ArenaStore {
+  return memoryStore(growableMemory({ initial: 1, maximum: limit / 65536 }));
+}
 
 /** A store of its own, up to `limit` bytes (default 1 GiB). */
 export function ownStore(limit = DEFAULT_LIMIT): ArenaStore {
@@ -37,10 +51,12 @@ export function memoryStore(memory: WasmMemory, base = 0): ArenaStore {
     new Uint32Array(memory.buffer, base, Math.floor((memory.buffer.byteLength - base) / 4));
   let words = view();
   return {
+    place: { memory, base },
     get words() {
       return words;
     },
     grow(wanted) {
+      if (wanted <= words.length) return true;
       try {
         memory.grow(Math.ceil((wanted - words.length) / PAGE_WORDS));
       } catch {

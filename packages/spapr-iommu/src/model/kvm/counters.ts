@@ -5,7 +5,7 @@ import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { H_PARAMETER, H_SUCCESS } from "../../uapi-kvm.ts";
 import { readNumber, type TceArena, VM } from "../arena/index.ts";
 
-/** Stages: in front of the kernel proper (real mode, or code outside of JavaScript), and the kernel proper. */
+/** Stages: in front of the kernel proper (real mode: compiled code), and the kernel proper. */
 export const STAGES = ["real", "virtual"] as const;
 export const KINDS = ["H_PUT_TCE", "H_PUT_TCE_INDIRECT", "H_STUFF_TCE", "H_GET_TCE"] as const;
 export const OUTCOMES = ["success", "parameter", "tooHard", "other"] as const;
@@ -19,6 +19,7 @@ export const REASONS = [
   "unreadableList",
   "hardware",
   "guestMmu",
+  "missingLevel",
 ] as const;
 
 export type Stage = (typeof STAGES)[number];

@@ -63,7 +63,7 @@ function create(call: IoctlCall, tce: VmTce, profile: KvmTceProfile, request: Re
   };
   if (HEADER_BYTES + pagesOf(entries, pageSize) * 8 > LARGEST_KMALLOC) return refuse(ENOMEM);
   if (taken) return refuse(EBUSY);
-  const table = GuestTable.create({ liobn, pageShift, offset, entries }, tce.arena, pageSize);
+  const table = GuestTable.create({ liobn, pageShift, offset, entries }, tce.arena, pageSize, profile.pagesAtOnce);
   if (table === null) return refuse(ENOMEM);
   tce.add(table);
   return call.process.install(new OpenFile(new TableFile(tce, table, charge), O_RDWR | O_CLOEXEC));

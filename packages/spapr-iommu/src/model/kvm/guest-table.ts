@@ -7,6 +7,9 @@ import { GUEST, LINK, type TceArena, writeNumber } from "../arena/index.ts";
 import { shiftRight } from "../bus-address.ts";
 import type { TceTable } from "../table.ts";
 
+/** Entries of the largest table whose pages are all made together: 32 MiB of them. */
+const ALL_AT_ONCE = 2 ** 22;
+
 export interface GuestTableShape {
   readonly liobn: bigint;
   readonly pageShift: number;
@@ -70,12 +73,17 @@ export class GuestTable {
     words[record + GUEST.PAGE_COUNT] = this.pageCount;
   }
 
-  /** A table of zeros, or null when the arena has no room. */
-  static create(shape: GuestTableShape, arena: TceArena, pageSize: number): GuestTable | null {
+  /** A table of zeros, or null when the arena has no room. `atOnce`: with all its pages, unless it is very large. */
+  static create(shape: GuestTableShape, arena: TceArena, pageSize: number, atOnce: boolean): GuestTable | null {
     const record = arena.allocate(GUEST.SIZE);
     const pages = record === 0 ? 0 : arena.allocate(pagesOf(shape.entries, pageSize));
-    if (pages !== 0) return new GuestTable(shape, arena, pageSize, record, pages);
-    arena.free(record, GUEST.SIZE);
+    if (pages === 0) {
+      arena.free(record, GUEST.SIZE);
+      return null;
+    }
+    const table = new GuestTable(shape, arena, pageSize, record, pages);
+    if (!atOnce || shape.entries > ALL_AT_ONCE || table.#makePages()) return table;
+    table.release();
     return null;
   }
 
@@ -156,6 +164,12 @@ export class GuestTable {
     }
     arena.free(this.#pages, this.pageCount);
     arena.free(this.record, GUEST.SIZE);
+  }
+
+  /** False when there is no room for all. */
+  #makePages(): boolean {
+    for (let index = 0; index < this.entries; index += this.#perPage) if (this.#at(index, true) === 0) return false;
+    return true;
   }
 
   #free(link: TableLink): void {

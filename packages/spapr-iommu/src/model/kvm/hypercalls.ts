@@ -1,14 +1,14 @@
-// H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_GET_TCE of one VM: checks and effects in the kernel's order.
-// Source: kvmppc_h_put_tce and others (arch/powerpc/kvm/book3s_64_vio.c), kvmppc_rm_h_put_tce (book3s_64_vio_hv.c, 4.12).
+// H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_GET_TCE of one VM in virtual mode: checks and effects in the kernel's order.
+// Source: kvmppc_h_put_tce and others (arch/powerpc/kvm/book3s_64_vio.c). The stage in front of this is real-mode/.
 // 64-bit arguments come as 32-bit halves, high first, unsigned. Results are hypercall codes; H_TOO_HARD leaves the call
-// to the next stage: from real mode to here, from here to user space. Nothing allocates but pages that are written first.
+// to user space. Nothing allocates but pages that are written first.
 // Invariants: no entry outside the guest's table or a hardware table is touched; entries with permissions reach
 // registered memory only. Kernels before 4.18 go on after a failed hardware update; later ones end the call there.
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../../uapi.ts";
 import { H_PARAMETER, H_SUCCESS, TCE_LIST_ENTRIES } from "../../uapi-kvm.ts";
 import { isAligned, pageNumber } from "../bus-address.ts";
-import { GET, INDIRECT, PUT, REAL, REASON, STUFF, VIRTUAL } from "./counters.ts";
+import { GET, INDIRECT, PUT, REASON, STUFF, VIRTUAL } from "./counters.ts";
 import type { GuestTable, TableLink } from "./guest-table.ts";
 import { HardwareUpdates } from "./hardware.ts";
 import type { KvmTceProfile } from "./profile.ts";
@@ -19,46 +19,27 @@ const TWO_32 = 0x1_0000_0000;
 const PERMISSION = TCE_PCI_READ | TCE_PCI_WRITE;
 const LIST_ALIGN = 0xfff;
 
-export interface TceHypercallOptions {
-  readonly profile: KvmTceProfile;
-  /** How the guest translates. Real mode serves guests with a hash table only. */
-  readonly guestMmu: "radix" | "hash";
-  /** Something that should not happen did: told once. */
-  warn(message: string): void;
-}
-
 export class TceHypercalls {
   /** What H_GET_TCE found. */
   valueHi = 0;
   valueLo = 0;
   readonly #tce: VmTce;
   readonly #profile: KvmTceProfile;
-  readonly #updates: readonly [real: HardwareUpdates, virtual: HardwareUpdates];
+  readonly #updates: HardwareUpdates;
   readonly #list: TceList;
-  readonly #options: TceHypercallOptions;
   /** Entries that the running call has written. */
   #written = 0;
-  #warned = false;
 
-  constructor(tce: VmTce, options: TceHypercallOptions) {
-    const { profile } = options;
+  constructor(tce: VmTce, profile: KvmTceProfile) {
     this.#tce = tce;
     this.#profile = profile;
-    this.#options = options;
-    const updates = (distinct: boolean): HardwareUpdates =>
-      new HardwareUpdates(tce.regions, tce.counters, { distinct, needsUserView: profile.goesOn });
-    this.#updates = [updates(false), updates(profile.goesOn)];
+    const { goesOn } = profile;
+    this.#updates = new HardwareUpdates(tce.regions, tce.counters, { distinct: goesOn, needsUserView: goesOn });
     this.#list = new TceList(tce.vm.process.mm);
   }
 
   putTce(liobnHi: number, liobnLo: number, iobaHi: number, iobaLo: number, hi: number, lo: number): number {
-    if (this.#profile.realMode) {
-      const early = this.#hasRealMode()
-        ? this.#put(REAL, liobnHi, liobnLo, iobaHi, iobaLo, hi, lo)
-        : this.#tce.counters.tooHard(REASON.guestMmu);
-      if (this.#done(REAL, PUT, early) !== H_TOO_HARD) return early;
-    }
-    return this.#done(VIRTUAL, PUT, this.#put(VIRTUAL, liobnHi, liobnLo, iobaHi, iobaLo, hi, lo));
+    return this.#done(PUT, this.#put(liobnHi, liobnLo, iobaHi, iobaLo, hi, lo));
   }
 
   /** `list` is the guest address of big-endian entries. */
@@ -73,14 +54,8 @@ export class TceHypercalls {
     countLo: number,
   ): number {
     const count = countHi * TWO_32 + countLo;
-    if (this.#profile.realMode) {
-      const early = this.#hasRealMode()
-        ? this.#indirect(REAL, liobnHi, liobnLo, iobaHi, iobaLo, listHi, listLo, count)
-        : this.#tce.counters.tooHard(REASON.guestMmu);
-      if (this.#done(REAL, INDIRECT, early) !== H_TOO_HARD) return early;
-    }
-    const result = this.#indirect(VIRTUAL, liobnHi, liobnLo, iobaHi, iobaLo, listHi, listLo, count);
-    return this.#done(VIRTUAL, INDIRECT, result);
+    const result = this.#indirect(liobnHi, liobnLo, iobaHi, iobaLo, listHi, listLo, count);
+    return this.#done(INDIRECT, result);
   }
 
   stuffTce(
@@ -94,31 +69,15 @@ export class TceHypercalls {
     countLo: number,
   ): number {
     const count = countHi * TWO_32 + countLo;
-    if (this.#profile.realMode) {
-      const early = this.#hasRealMode()
-        ? this.#stuff(REAL, liobnHi, liobnLo, iobaHi, iobaLo, hi, lo, count)
-        : this.#tce.counters.tooHard(REASON.guestMmu);
-      if (this.#done(REAL, STUFF, early) !== H_TOO_HARD) return early;
-    }
-    return this.#done(VIRTUAL, STUFF, this.#stuff(VIRTUAL, liobnHi, liobnLo, iobaHi, iobaLo, hi, lo, count));
+    return this.#done(STUFF, this.#stuff(liobnHi, liobnLo, iobaHi, iobaLo, hi, lo, count));
   }
 
   /** The value is in `valueHi` and `valueLo` after H_SUCCESS. */
   getTce(liobnHi: number, liobnLo: number, iobaHi: number, iobaLo: number): number {
-    const stage = this.#profile.realMode && this.#hasRealMode() ? REAL : VIRTUAL;
-    const result = this.#done(stage, GET, this.#get(liobnHi, liobnLo, iobaHi, iobaLo));
-    return result === H_TOO_HARD && stage === REAL ? this.#done(VIRTUAL, GET, result) : result;
+    return this.#done(GET, this.#get(liobnHi, liobnLo, iobaHi, iobaLo));
   }
 
-  #put(
-    stage: number,
-    liobnHi: number,
-    liobnLo: number,
-    iobaHi: number,
-    iobaLo: number,
-    hi: number,
-    lo: number,
-  ): number {
+  #put(liobnHi: number, liobnLo: number, iobaHi: number, iobaLo: number, hi: number, lo: number): number {
     const table = this.#tce.find(liobnHi, liobnLo);
     if (table === null) return this.#tce.counters.tooHard(REASON.noTable);
     const index = this.#indexOf(table, iobaHi, iobaLo, 1);
@@ -126,7 +85,7 @@ export class TceHypercalls {
     const permission = lo & PERMISSION;
     let user = 0;
     if (permission !== 0 && this.#profile.validate !== "none") {
-      const result = this.#validate(stage, table, hi, lo);
+      const result = this.#validate(table, hi, lo);
       if (result !== H_SUCCESS) return result;
       user = this.#tce.userAddress(hi, lo);
       if (user < 0) return H_PARAMETER;
@@ -134,10 +93,10 @@ export class TceHypercalls {
     const { links } = table;
     for (let i = 0; i < links.length; i++) {
       const link = links[i] as TableLink;
-      const result = this.#update(stage, link, index, user, permission);
+      const result = this.#update(link, index, user, permission);
       if (result === H_SUCCESS) continue;
       if (this.#endsHere(result)) {
-        if (!this.#profile.goesOn) this.#updates[VIRTUAL].clear(link.table, index * link.fan, link.fan);
+        if (!this.#profile.goesOn) this.#updates.clear(link.table, index * link.fan, link.fan);
         return result;
       }
       this.#clear(link, index);
@@ -148,7 +107,6 @@ export class TceHypercalls {
   }
 
   #indirect(
-    stage: number,
     liobnHi: number,
     liobnLo: number,
     iobaHi: number,
@@ -169,7 +127,7 @@ export class TceHypercalls {
     if (this.#profile.twoPasses) {
       for (let i = 0; i < count; i++) {
         if (!list.read(i)) return this.#tce.counters.tooHard(REASON.unreadableList);
-        const result = this.#validate(stage, table, list.hi, list.lo);
+        const result = this.#validate(table, list.hi, list.lo);
         if (result !== H_SUCCESS) return result;
       }
     }
@@ -179,12 +137,12 @@ export class TceHypercalls {
       if (!list.read(i)) return this.#tce.counters.tooHard(REASON.unreadableList);
       const { hi, lo } = list;
       if (!this.#profile.twoPasses) {
-        const result = this.#validate(stage, table, hi, lo);
+        const result = this.#validate(table, hi, lo);
         if (result !== H_SUCCESS) return result;
       }
       const user = this.#tce.userAddress(hi, lo);
       if (user < 0) return H_PARAMETER;
-      last = this.#mapAll(stage, table, index, index + i, user, lo & PERMISSION);
+      last = this.#mapAll(table, index, index + i, user, lo & PERMISSION);
       if (this.#endsHere(last)) return last;
       table.put(index + i, hi, lo);
       this.#written = i + 1;
@@ -193,11 +151,11 @@ export class TceHypercalls {
   }
 
   /** One entry of a list, in every attached table. Entries without permissions are mapped too. */
-  #mapAll(stage: number, table: GuestTable, first: number, index: number, user: number, permission: number): number {
+  #mapAll(table: GuestTable, first: number, index: number, user: number, permission: number): number {
     let last = H_SUCCESS;
     for (let i = 0; i < table.links.length; i++) {
       const link = table.links[i] as TableLink;
-      const updates = this.#updates[stage] as HardwareUpdates;
+      const updates = this.#updates;
       last = updates.map(link.table, index * link.fan, link.fan, user, permission);
       if (last === H_SUCCESS) continue;
       if (this.#endsHere(last)) {
@@ -211,7 +169,6 @@ export class TceHypercalls {
   }
 
   #stuff(
-    stage: number,
     liobnHi: number,
     liobnLo: number,
     iobaHi: number,
@@ -225,7 +182,7 @@ export class TceHypercalls {
     const index = this.#indexOf(table, iobaHi, iobaLo, count);
     if (index < 0 || (lo & PERMISSION) !== 0) return H_PARAMETER;
     for (let i = 0; i < table.links.length; i++) {
-      const result = this.#unmapRange(stage, table.links[i] as TableLink, index, count);
+      const result = this.#unmapRange(table.links[i] as TableLink, index, count);
       if (result !== H_SUCCESS) return result;
     }
     table.fill(index, count, hi, lo);
@@ -234,13 +191,13 @@ export class TceHypercalls {
   }
 
   /** H_TOO_HARD at the first entry that is; other failures are cleared and passed over. */
-  #unmapRange(stage: number, link: TableLink, index: number, count: number): number {
+  #unmapRange(link: TableLink, index: number, count: number): number {
     const { table, fan } = link;
     const end = (index + count) * fan;
     for (let entry = index * fan; entry < end; entry++) {
       if (table.refuses === null) entry = table.nextLive(entry, end);
       if (entry >= end) break;
-      const result = (this.#updates[stage] as HardwareUpdates).unmapOne(table, entry);
+      const result = this.#updates.unmapOne(table, entry);
       if (result === H_SUCCESS) continue;
       if (result === H_TOO_HARD) return result;
       this.#clear(link, this.#profile.goesOn ? index : Math.floor(entry / fan));
@@ -266,7 +223,7 @@ export class TceHypercalls {
   }
 
   /** kvmppc_tce_validate: H_SUCCESS for what may go into the tables. Without permissions anything may. */
-  #validate(stage: number, table: GuestTable, hi: number, lo: number): number {
+  #validate(table: GuestTable, hi: number, lo: number): number {
     if ((lo & PERMISSION) === 0) return H_SUCCESS;
     const early = this.#profile.validate === "tooHard";
     if (!isAligned(hi, (lo & ~PERMISSION) >>> 0, table.pageShift)) {
@@ -277,15 +234,15 @@ export class TceHypercalls {
     if (user < 0) return this.#tce.counters.tooHard(REASON.outsideMemory);
     for (let i = 0; i < table.links.length; i++) {
       const link = table.links[i] as TableLink;
-      if (!(this.#updates[stage] as HardwareUpdates).isRegistered(link.table, user)) {
+      if (!this.#updates.isRegistered(link.table, user)) {
         return this.#tce.counters.tooHard(REASON.notRegistered);
       }
     }
     return H_SUCCESS;
   }
 
-  #update(stage: number, { table, fan }: TableLink, index: number, user: number, permission: number): number {
-    const updates = this.#updates[stage] as HardwareUpdates;
+  #update({ table, fan }: TableLink, index: number, user: number, permission: number): number {
+    const updates = this.#updates;
     if (permission === 0) return updates.unmap(table, index * fan, fan);
     return updates.map(table, index * fan, fan, user, permission);
   }
@@ -296,19 +253,13 @@ export class TceHypercalls {
 
   /** A hardware update failed in a way that nobody could help: the entry goes, the call goes on. */
   #clear({ table, fan }: TableLink, index: number): void {
-    this.#updates[VIRTUAL].clear(table, index * fan, fan);
-    if (this.#warned) return;
-    this.#warned = true;
-    this.#options.warn(`WARNING: KVM could not update entry ${index} of a hardware TCE table; it was cleared`);
+    this.#updates.clear(table, index * fan, fan);
+    this.#tce.warnOnce(index);
   }
 
-  #hasRealMode(): boolean {
-    return this.#options.guestMmu === "hash";
-  }
-
-  #done(stage: number, kind: number, result: number): number {
+  #done(kind: number, result: number): number {
     const written = this.#written;
     this.#written = 0;
-    return this.#tce.counters.count(stage, kind, result, written);
+    return this.#tce.counters.count(VIRTUAL, kind, result, written);
   }
 }

@@ -9,14 +9,20 @@ import type { TceCounters } from "./counters.ts";
 import { createSpaprTce, createSpaprTce64 } from "./create.ts";
 import { TceHypercalls } from "./hypercalls.ts";
 import { type TceLink, tceLink } from "./link.ts";
-import { kvmTceProfile } from "./profile.ts";
+import { type KvmTceProfile, kvmTceProfile } from "./profile.ts";
+import { type RealModeRules, TceRealMode } from "./real-mode/index.ts";
 import { VmTce } from "./vm-tce.ts";
 
 export interface KvmSpaprTceOptions {
   /** The machine's sPAPR IOMMU; absent where groups have no TCE tables. */
   iommu?: SpaprTceIommu | null;
-  /** How guests translate, which decides about real mode (profile 4.12). Default "radix". */
+  /** How guests translate. Default "radix". */
   guestMmu?: "radix" | "hash";
+  /**
+   * A stage in compiled code in front of the kernel proper, on any profile and, unlike on real kernels, for radix guests
+   * too. Default: as the profile's kernel has it, which is 4.12 with hash guests only.
+   */
+  realMode?: boolean;
 }
 
 export interface ModelKvmSpaprTce {
@@ -33,24 +39,34 @@ export interface ModelKvmSpaprTce {
   record(vm: Vm): number;
 }
 
+interface State {
+  readonly tce: VmTce;
+  readonly calls: TceHypercalls;
+  readonly real: TceRealMode | null;
+}
+
 export function installKvmSpaprTce(kvm: ModelKvm, options: KvmSpaprTceOptions = {}): ModelKvmSpaprTce {
   const { kernel } = kvm;
-  const { iommu = null, guestMmu = "radix" } = options;
+  const { iommu = null } = options;
   const profile = kvmTceProfile(kernel.profile);
   const warn = (message: string): void => void kernel.log.push(message);
-  const known = new Map<Vm, { tce: VmTce; calls: TceHypercalls }>();
+  const realMode = realModeOf(profile, kernel.pageSize, options);
+  const known = new Map<Vm, State>();
   let lastVm: Vm | null = null;
   let lastCalls: TceHypercalls | null = null;
 
-  function stateOf(vm: Vm): { tce: VmTce; calls: TceHypercalls } {
+  function stateOf(vm: Vm): State {
     let state = known.get(vm);
     if (!state) {
-      const tce = new VmTce(vm, TceArena.of(kernel));
-      state = { tce, calls: new TceHypercalls(tce, { profile, guestMmu, warn }) };
+      const tce = new VmTce(vm, TceArena.of(kernel), warn);
+      const place = realMode && tce.arena.wasmPlace();
+      const real = place && new TceRealMode(tce, place, realMode);
+      state = { tce, calls: new TceHypercalls(tce, profile), real };
       known.set(vm, state);
       vm.onRelease(() => {
         known.delete(vm);
         if (lastVm === vm) lastVm = lastCalls = null;
+        real?.release();
         tce.release();
       });
     }
@@ -63,6 +79,8 @@ export function installKvmSpaprTce(kvm: ModelKvm, options: KvmSpaprTceOptions = 
     lastCalls = stateOf(vm).calls;
     return lastCalls;
   }
+
+  if (realMode) kvm.realMode = (vm) => stateOf(vm).real;
 
   kvm.capabilities.set(KVM_CAP_SPAPR_TCE, 1);
   if (profile.tce64) {
@@ -112,6 +130,15 @@ export function installKvmSpaprTce(kvm: ModelKvm, options: KvmSpaprTceOptions = 
       return tce.record;
     },
   };
+}
+
+/** Null: there is none. */
+function realModeOf(profile: KvmTceProfile, pageSize: number, options: KvmSpaprTceOptions): RealModeRules | null {
+  const { guestMmu = "radix", realMode = profile.realMode } = options;
+  if (!realMode) return null;
+  const { validate, goesOn, twoPasses } = profile;
+  const punts = options.realMode === undefined && guestMmu === "radix";
+  return { pageShift: Math.log2(pageSize), validate, goesOn, twoPasses, punts };
 }
 
 function at(registers: Uint32Array, half: number): number {

@@ -12,6 +12,8 @@ export interface KvmTceProfile {
   readonly duplicateFirst: boolean;
   /** A table's entries fill its last page. */
   readonly roundsUp: boolean;
+  /** A table has all its pages from the beginning; else a page appears when something other than 0 is stored. */
+  readonly pagesAtOnce: boolean;
   /** What a TCE that cannot be is answered with: H_PARAMETER, H_TOO_HARD; "none" takes everything. */
   readonly validate: "none" | "parameter" | "tooHard";
   /** A hardware table must have the guest table's page size and size, not just room for it. */
@@ -31,6 +33,7 @@ const LINUX_6_12: KvmTceProfile = {
   vfio: true,
   duplicateFirst: false,
   roundsUp: false,
+  pagesAtOnce: false,
   validate: "tooHard",
   exactMatch: false,
   goesOn: false,
@@ -43,6 +46,7 @@ const LINUX_4_12: KvmTceProfile = {
   ...LINUX_6_12,
   duplicateFirst: true,
   roundsUp: true,
+  pagesAtOnce: true,
   validate: "parameter",
   exactMatch: true,
   goesOn: true,

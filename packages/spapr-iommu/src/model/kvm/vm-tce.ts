@@ -28,8 +28,12 @@ export class VmTce {
   #slotEnd = 0;
   #slotUser = 0;
 
-  constructor(vm: Vm, arena: TceArena) {
+  readonly #warn: (message: string) => void;
+
+  /** `warn`: something that should not happen did. */
+  constructor(vm: Vm, arena: TceArena, warn: (message: string) => void) {
     this.vm = vm;
+    this.#warn = warn;
     this.arena = arena;
     this.#pageSize = vm.process.pageSize;
     this.#pageShift = Math.log2(this.#pageSize);
@@ -77,6 +81,14 @@ export class VmTce {
   /** Brings the arena's copy of the memory slots up to date. */
   refresh(): void {
     if (this.#slotsVersion !== this.vm.slots.version) this.#copySlots();
+  }
+
+  /** A hardware table could not be updated, and the entry was cleared: told once for each VM, by whichever stage. */
+  warnOnce(index: number): void {
+    const { words } = this.arena;
+    if (words[this.record + VM.WARNED] !== 0) return;
+    words[this.record + VM.WARNED] = 1;
+    this.#warn(`WARNING: KVM could not update entry ${index} of a hardware TCE table; it was cleared`);
   }
 
   /** The VM is gone. */
