@@ -127,6 +127,8 @@ const hostDescription = z.strictObject({
   profile: z.enum(["6.12", "6.1", "4.12", "3.11"]).optional(),
   /** Bytes; default that of the architecture. */
   pageSize: z.union([z.literal(4096), z.literal(65536)]).optional(),
+  /** KVM answers hypercalls on TCEs in compiled code first. Default: on 4.12, which had real mode. POWER only. */
+  realMode: z.boolean().optional(),
   iommu: iommuDescription,
   kernelConfig: kernelConfig.optional(),
   /** Host drivers beyond vfio-pci, pci-stub, pcieport and nvme, with the class codes that they bind to. */

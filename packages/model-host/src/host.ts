@@ -94,7 +94,9 @@ export class ModelledHost implements Disposable {
         this.vfio.drivers.registerDriver(name, [{ ...ANY_DEVICE, class: classCode, classMask: 0xffffff }]);
       }
       this.iommu = installIommu(this.vfio, description);
-      this.kvmTce = arch === "ppc64le" ? installKvmSpaprTce(this.kvm, { iommu: this.iommu }) : null;
+      // On real kernels radix guests, the only ones here, are virtual mode's; here they have the stage in front too.
+      const { realMode = profile === "4.12" } = description;
+      this.kvmTce = arch === "ppc64le" ? installKvmSpaprTce(this.kvm, { iommu: this.iommu, realMode }) : null;
       installKvmVfio(this.kvm, this.kvmTce?.link ? { spaprTce: this.kvmTce.link } : {});
       // With the hypercalls of the other parts in KVM's table already.
       if (arch === "ppc64le" && (description.cpu ?? "power9") === "power9") installPowerKvm(this.kvm, powerEngine);

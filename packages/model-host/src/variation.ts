@@ -11,11 +11,17 @@ export interface Variation {
   interruptRemapping?: boolean;
   /** vfio-pci was loaded with nointxmask=1: interrupt lines cannot be shared. */
   nointxmask?: boolean;
+  /** Whether KVM on POWER answers hypercalls on TCEs in compiled code first, as real mode did. */
+  realMode?: boolean;
 }
 
 /** Changes the description. Throws ModelHostError MODEL_OPTION when the host has no such thing to change. */
 export function vary(description: HostDescription, variation: Variation): void {
-  const { iommu, addressWidth, interruptRemapping, nointxmask } = variation;
+  const { iommu, addressWidth, interruptRemapping, nointxmask, realMode } = variation;
+  if (realMode !== undefined) {
+    if (description.arch !== "ppc64le") throw notPower(description);
+    description.realMode = realMode;
+  }
   if (nointxmask !== undefined) description.vfioPci = { ...description.vfioPci, nointxmask };
   if (addressWidth !== undefined || interruptRemapping !== undefined) {
     const old = description.iommu;
@@ -44,5 +50,13 @@ function notType1({ name, iommu }: HostDescription): ModelHostError {
     code: "MODEL_OPTION",
     details: { name, iommu: iommu.kind },
     hint: "These options are for x86 hosts.",
+  });
+}
+
+function notPower({ name, arch }: HostDescription): ModelHostError {
+  return new ModelHostError(`the host "${name}" has no real mode that could be on or off`, {
+    code: "MODEL_OPTION",
+    details: { name, arch },
+    hint: "It is a part of KVM on POWER.",
   });
 }

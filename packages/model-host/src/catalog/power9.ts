@@ -11,6 +11,7 @@ const MIB = 1024 * 1024;
 export const power9: HostDescription = {
   name: "power9",
   arch: "ppc64le",
+  realMode: true,
   iommu: { kind: "spapr", platform: "powernv" },
   domains: [
     {
