@@ -3,6 +3,7 @@
 
 import type { X86Case } from "../../x86/format.ts";
 import { otherBoots } from "./boots.ts";
+import { randomBinding, randomLives, randomRegions } from "./lives.ts";
 import { closingOrders, hotResets } from "./orders.ts";
 import { configSweeps, randomConfig, randomInterrupts, randomMappings } from "./random.ts";
 import { otherDevices, otherMatrices, otherPlaces } from "./substitute.ts";
@@ -19,6 +20,10 @@ export function moreCases(recorded: readonly X86Case[]): Map<string, X86Case[]> 
     ["random-config", [...configSweeps(machine), ...randomConfig(machine, 1, 20)]],
     ["random-map", randomMappings(machine, 6, 25)],
     ["random-irq", randomInterrupts(machine, 4, 30)],
+    [
+      "random-life",
+      [...randomLives(machine, 16, 45), ...randomBinding(machine, 8, 30), ...randomRegions(machine, 8, 40)],
+    ],
     ["places", otherPlaces(full, 2)],
     ["matrices", otherMatrices(full)],
     ["boots", otherBoots(recorded, [...new Set(recorded.map((each) => each.machine))])],
