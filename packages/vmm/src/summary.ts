@@ -16,6 +16,20 @@ export interface TceCallSummary {
   readonly userSpace: Readonly<Record<string, number>>;
 }
 
+/** A DMA window of the machine, open or not any more. */
+export interface TceWindowSummary {
+  readonly liobn: number;
+  /** Whose DMA goes through it. A window of the PCI bus is "vfio" once one of its functions is passed through. */
+  readonly use: "vio" | "emulated" | "vfio";
+  readonly open: boolean;
+  /** KVM keeps the table and answers hypercalls on it. */
+  readonly inKernel: boolean;
+  /** Why KVM does not. */
+  readonly reason?: string | undefined;
+  /** Hypercalls on it that this program answered. */
+  readonly userCalls: number;
+}
+
 /** Requests to the IOMMU of the host that a passthrough container made. */
 export interface DmaSummary {
   mapCalls: number;
@@ -28,6 +42,8 @@ export interface DmaSummary {
   windowsCreated: number;
   windowsRemoved: number;
   windowErrors: number;
+  /** Windows' tables that KVM writes for a group of the container. */
+  linked: number;
   /** The first few failures in words. */
   messages: string[];
 }
@@ -70,6 +86,7 @@ export interface VmSummary {
   readonly kernelHypercalls?: Readonly<Record<string, number>>;
   readonly rtasCalls: Readonly<Record<string, number>>;
   readonly tce: TceCallSummary;
+  readonly windows: readonly TceWindowSummary[];
   /** One a container that devices are passed through with. */
   readonly dma: readonly DmaSummary[];
   readonly devices: readonly DeviceSummary[];
@@ -91,6 +108,7 @@ export function newDmaSummary(): DmaSummary {
     windowsCreated: 0,
     windowsRemoved: 0,
     windowErrors: 0,
+    linked: 0,
     messages: [],
   };
 }

@@ -10,7 +10,6 @@ import { ConsolePort } from "./console.ts";
 import { VmmError } from "./errors.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
-import type { TceListener } from "./machines/pseries/iommu.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
 import { TceDma } from "./machines/pseries/tce-dma.ts";
 import type { VscsiAdapter } from "./machines/pseries/vio/vscsi/adapter.ts";
@@ -90,6 +89,8 @@ class PseriesVm implements Vm {
       timeline: this.timeline,
       timeOfDay: () => accel.timeOfDay(),
       dmaWindowBytes: config.dmaWindowBytes,
+      tceAcceleration: accel.tce,
+      vfioAccel: config.vfioAccel,
       ddw: config.ddw,
     });
     this.timeline.mark("machine created");
@@ -179,6 +180,7 @@ class PseriesVm implements Vm {
       mips: busySeconds > 0 ? instructions / busySeconds / 1e6 : 0,
       hypercalls,
       ...this.kernelStages(),
+      windows: machine.tables.windows(),
       rtasCalls: machine.rtas.counts(),
       dma: [...this.sessions.values()].map(({ counters }) => ({ ...counters, messages: [...counters.messages] })),
       devices: machine.phb.slots.map(({ slot, endpoint }) => ({
@@ -229,6 +231,7 @@ class PseriesVm implements Vm {
     this.console.flush();
     this.machine.close();
     for (const session of this.sessions.values()) session.close();
+    this.machine.tables.close();
     this.accel.close();
     this.state = "closed";
   }
@@ -249,8 +252,9 @@ class PseriesVm implements Vm {
     const key = containerFd === undefined ? `name ${container}` : `descriptor ${containerFd}`;
     let session = this.sessions.get(key);
     if (session === undefined) {
-      const attach = (listener: TceListener): void => this.machine.tables.listen(DmaWindows.liobns, listener);
-      session = new VfioSession({ host: this.host, ram: this.ram, attach, containerFd });
+      const { host, ram, accel, machine } = this;
+      const windows = machine.tables.on(DmaWindows.liobns);
+      session = new VfioSession({ host, ram, windows, containerFd, acceleration: accel.tce });
       this.sessions.set(key, session);
     }
     return session;

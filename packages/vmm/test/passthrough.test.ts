@@ -5,6 +5,7 @@ import { iommuGroupOf } from "@minivmm/vfio-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { H_PUT_TCE, H_SUCCESS } from "../src/machines/pseries/hcalls/codes.ts";
+import { TceTables } from "../src/machines/pseries/iommu.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
 import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
@@ -27,7 +28,7 @@ beforeEach(() => {
   session = new VfioSession({
     host,
     ram: b.ram,
-    attach: (listener) => b.machine.tables.listen(DmaWindows.liobns, listener),
+    windows: b.machine.tables.on(DmaWindows.liobns),
   });
   endpoint = new VfioPciEndpoint("disk", host, session.open(NVME));
   b.machine.phb.plug(endpoint, 2);
@@ -98,7 +99,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
     const own = new VfioSession({
       host,
       ram: other.ram,
-      attach: (listener) => other.machine.tables.listen(DmaWindows.liobns, listener),
+      windows: other.machine.tables.on(DmaWindows.liobns),
     });
     other.machine.phb.plug(new VfioPciEndpoint("edu", host, own.open("0002:01:00.0")), 2);
     expect(other.rtas(T.RTAS_IBM_CREATE_PE_DMA_WINDOW, [SLOT2, ...BUID, 16, 20], 4)[0]).toBe(-1);
@@ -113,7 +114,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
     const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
     const containerFd = host.open("/dev/vfio/vfio", O_RDWR);
     const groupFd = host.open(`/dev/vfio/${iommuGroupOf(host, "0002:01:00.0")}`, O_RDWR);
-    const own = new VfioSession({ host, ram: bench().ram, attach: () => {}, containerFd });
+    const own = new VfioSession({ host, ram: bench().ram, windows: new TceTables().on([]), containerFd });
     expect(own.open("0002:01:00.0", groupFd).info().regions).toBeGreaterThan(6);
     own.close();
     expect(host.close(groupFd)).toBe(0);
@@ -126,7 +127,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
     const again = new VfioSession({
       host: model.spawn({ memlock: Number.POSITIVE_INFINITY }),
       ram: b.ram,
-      attach: () => {},
+      windows: new TceTables().on([]),
     });
     again.open(NVME);
     again.close();

@@ -30,7 +30,7 @@ describe("vmm pseries: a hostile guest", () => {
         const session = new VfioSession({
           host,
           ram: b.ram,
-          attach: (listener) => b.machine.tables.listen(DmaWindows.liobns, listener),
+          windows: b.machine.tables.on(DmaWindows.liobns),
         });
         b.machine.phb.plug(new VfioPciEndpoint("disk", host, session.open("0001:01:00.0")), 2);
         for (const one of acts) one(b);

@@ -198,7 +198,7 @@ describe("vmm pseries RTAS: dynamic DMA windows", () => {
     b.machine.tables.store(table, 0, 0, 3);
     expect(b.rtas(T.RTAS_IBM_RESET_PE_DMA_WINDOW, PE, 1)).toEqual([0]);
     expect(b.machine.tables.find(pciLiobn(1))).toBeUndefined();
-    expect(b.machine.tables.find(pciLiobn(0))!.words[0]).toBe(0);
+    expect(b.machine.tables.find(pciLiobn(0))!.low(0)).toBe(0);
   });
 
   it("has none of these calls when switched off", () => {

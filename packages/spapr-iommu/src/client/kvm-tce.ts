@@ -14,6 +14,7 @@ import {
   MAP_SHARED,
   type Mapping,
   PROT_READ,
+  PROT_WRITE,
 } from "@minivmm/host";
 import { KVM_CAP_SPAPR_TCE, KVM_CAP_SPAPR_TCE_64, KVM_CAP_SPAPR_TCE_VFIO, type KvmVm } from "@minivmm/kvm";
 import { SpaprError } from "../error.ts";
@@ -95,12 +96,12 @@ export class KvmSpaprTce implements Disposable {
     return new KvmSpaprTce(vm, fd, whole);
   }
 
-  /** The table in memory, mapped on first use. Throws SpaprError REFUSED. */
+  /** The table in memory, readable and writable, mapped on first use. Throws SpaprError REFUSED. */
   map(): Mapping {
     if (this.#mapping) return this.#mapping;
     const { host } = this.vm;
     const length = Math.ceil((this.entries * 8) / host.pageSize) * host.pageSize;
-    const mapping = host.mmap({ fd: this.fd, length, prot: PROT_READ, flags: MAP_SHARED });
+    const mapping = host.mmap({ fd: this.fd, length, prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED });
     if (typeof mapping === "number") {
       throw new SpaprError(`the TCE table of LIOBN ${hex(this.window.liobn)} cannot be mapped: ${errnoName(mapping)}`, {
         code: "REFUSED",

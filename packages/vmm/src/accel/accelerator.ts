@@ -2,6 +2,7 @@
 // (devices, hypercalls, RTAS) is the same behind every accelerator.
 import type { GuestMemory } from "@minivmm/host";
 import type { PseriesCpu, PseriesMachine } from "../machines/pseries/machine.ts";
+import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 
 export type RunEnd =
   | { readonly reason: "power-off" | "reset" | "stopped" }
@@ -27,6 +28,8 @@ export interface Accelerator {
   readonly instructions: number;
   /** Counters of whatever executes the guest. */
   counters(): Readonly<Record<string, unknown>>;
+  /** TCE tables in the kernel; absent where there is none between the guest and this program. */
+  readonly tce?: TceAcceleration;
   /** Absent where there is no kernel between the guest and this program. */
   kernelHypercalls?(): KernelHypercalls;
   /** Milliseconds since 1970 for the guest. */

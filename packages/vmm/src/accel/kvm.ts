@@ -44,6 +44,7 @@ import {
   type RunEnd,
 } from "./accelerator.ts";
 import { openPowerKvm } from "./kvm-open.ts";
+import { KvmTce } from "./kvm-tce.ts";
 import { noRoom } from "./software.ts";
 
 const SLOT_RAM = 0;
@@ -72,6 +73,7 @@ class KvmAccelerator implements Accelerator {
   readonly name = "kvm";
   readonly ram: GuestMemory;
   readonly cpu: PseriesCpu;
+  readonly tce: KvmTce;
   readonly exits = { hypercall: 0, mmio: 0, rtas: 0, slice: 0, idle: 0 };
   idleMs = 0;
   private readonly host: Host;
@@ -101,6 +103,7 @@ class KvmAccelerator implements Accelerator {
         this.vm.enableCap(KVM_CAP_PPC_ENABLE_HCALL, [BigInt(call), 1n]);
       }
     }
+    this.tce = new KvmTce(this.vm);
     const vcpu = this.vm.createPowerVcpu(0);
     this.vcpu = vcpu;
     vcpu.enablePapr();
@@ -263,6 +266,7 @@ class KvmAccelerator implements Accelerator {
     this.lastCount = this.instructions;
     this.open = false;
     this.vcpu.close();
+    this.tce.close();
     this.vm.close();
     this.firmware.close();
     this.system.close();

@@ -1,10 +1,14 @@
 // Applies the guest's DMA windows and TCEs to a VFIO container of the sPAPR kind: windows become host windows, entries
 // become MAP_DMA and UNMAP_DMA requests on the guest's RAM.
+// Where KVM keeps a window's table it writes the host's entries itself, once it is told of the container's groups; what
+// comes here then is what KVM left to user space.
 // Source: QEMU 7.2 hw/vfio/common.c and spapr.c: host page choice, levels, READ always given, one retry after EBUSY.
-// Invariants: nothing here throws at the guest: failures are counted and the first few kept in words; only guest RAM
+// Invariants: a window whose table is KVM's is linked for every group of the container, or its table leaves KVM; nothing here throws at the guest: failures are counted and the first few kept in words; only guest RAM
 // is ever mapped; the path of an entry allocates nothing.
 import { EBUSY, type GuestMemory } from "@minivmm/host";
-import { TCE_PERMISSIONS, TCE_WRITE, type TceListener, type TceTable } from "../machines/pseries/iommu.ts";
+import { TCE_PERMISSIONS, TCE_WRITE } from "../machines/pseries/iommu.ts";
+import { type TceAcceleration, VERSION_1 } from "../machines/pseries/tce-acceleration.ts";
+import type { SpaprTceTable, TceListener } from "../machines/pseries/tce-table.ts";
 import type { DmaSummary } from "../summary.ts";
 
 const MAP_READ = 1;
@@ -29,6 +33,8 @@ export interface SpaprDmaOptions {
   readonly maxLevels: number;
   readonly hostPageSize: number;
   readonly counters: DmaSummary;
+  /** Present under KVM, with the groups that KVM knows. */
+  readonly acceleration?: Pick<TceAcceleration, "linkGroup"> | undefined;
 }
 
 export class SpaprDma implements TceListener {
@@ -38,7 +44,8 @@ export class SpaprDma implements TceListener {
   private readonly counters: DmaSummary;
   private readonly ramHi: number;
   private readonly ramLo: number;
-  private readonly live = new Set<TceTable>();
+  private readonly groups: number[] = [];
+  private readonly live = new Set<SpaprTceTable>();
 
   constructor(options: SpaprDmaOptions) {
     this.options = options;
@@ -49,20 +56,30 @@ export class SpaprDma implements TceListener {
     this.ramLo = Number(options.ramAddress & 0xffffffffn);
   }
 
-  windowAdded(table: TceTable): boolean {
+  windowAdded(table: SpaprTceTable): boolean {
     if (this.options.pgsizes !== 0n && !this.createWindow(table)) return false;
     this.live.add(table);
-    for (let index = 0; index < table.entries; index++) {
-      if ((table.words[index * 2]! & TCE_PERMISSIONS) !== 0) this.entryChanged(table, index, 0);
-    }
+    if (this.options.pgsizes === 0n) table.leaveKernel(VERSION_1);
+    for (const group of this.groups) this.link(table, group);
     return true;
   }
 
-  windowRemoved(table: TceTable): void {
+  /** A group of the container that KVM was told of, by its descriptor; before the listener hears of windows, or later. */
+  addGroup(groupFd: number): void {
+    this.groups.push(groupFd);
+    for (const table of this.live) this.link(table, groupFd);
+  }
+
+  /** No window of this container is left in the host. */
+  close(): void {
+    for (const table of [...this.live]) this.windowRemoved(table);
+  }
+
+  windowRemoved(table: SpaprTceTable): void {
     if (!this.live.delete(table)) return;
     if (this.options.pgsizes === 0n) {
       for (let index = 0; index < table.entries; index++) {
-        if ((table.words[index * 2]! & TCE_PERMISSIONS) !== 0) this.unmap(table, index);
+        if ((table.low(index) & TCE_PERMISSIONS) !== 0) this.unmap(table, index);
       }
       return;
     }
@@ -75,10 +92,10 @@ export class SpaprDma implements TceListener {
     }
   }
 
-  entryChanged(table: TceTable, index: number, oldPermissions: number): void {
+  entryChanged(table: SpaprTceTable, index: number, oldPermissions: number): void {
     if (!this.live.has(table)) return;
-    const low = table.words[index * 2]!;
-    const high = table.words[index * 2 + 1]!;
+    const low = table.low(index);
+    const high = table.high(index);
     if ((low & TCE_PERMISSIONS) === 0) {
       this.unmap(table, index);
       return;
@@ -103,7 +120,7 @@ export class SpaprDma implements TceListener {
     this.say(`MAP_DMA of bus page ${index} (window ${table.liobn.toString(16)}) gave ${result}`);
   }
 
-  private map(table: TceTable, index: number, gpa: number, flags: number): number {
+  private map(table: SpaprTceTable, index: number, gpa: number, flags: number): number {
     this.counters.mapCalls++;
     const io = table.busLo + table.offsetOf(index);
     const va = this.ramLo + gpa;
@@ -117,7 +134,7 @@ export class SpaprDma implements TceListener {
     );
   }
 
-  private unmap(table: TceTable, index: number): void {
+  private unmap(table: SpaprTceTable, index: number): void {
     this.counters.unmapCalls++;
     const io = table.busLo + table.offsetOf(index);
     const iovaHi = table.busHi + Math.floor(io / 0x1_0000_0000);
@@ -127,7 +144,15 @@ export class SpaprDma implements TceListener {
     this.say(`UNMAP_DMA of bus page ${index} (window ${table.liobn.toString(16)}) gave ${result}`);
   }
 
-  private createWindow(table: TceTable): boolean {
+  private link(table: SpaprTceTable, groupFd: number): void {
+    const { acceleration } = this.options;
+    if (table.kernelFd < 0) return;
+    const refusal = acceleration?.linkGroup(groupFd, table.kernelFd);
+    if (refusal === undefined) this.counters.linked++;
+    else table.leaveKernel(refusal);
+  }
+
+  private createWindow(table: SpaprTceTable): boolean {
     const pageShift = this.hostPageShift(table.pageShift);
     const where = `window ${table.liobn.toString(16)} (${table.entries} pages of ${table.pageBytes} bytes)`;
     if (pageShift < 0) {

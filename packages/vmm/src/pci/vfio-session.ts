@@ -1,9 +1,9 @@
 // The VFIO side of one VM: one container over the VM's memory, the groups in it, and the IOMMU set up once.
 // Source: the order of operations of QEMU 7.2 (hw/vfio/common.c vfio_get_group, vfio_connect_container): open group,
-// VIABLE, container, API version, extensions 3, 1, 7, 2 in that order, SET_CONTAINER, SET_IOMMU, memory, then devices.
+// VIABLE, container, API version, extensions 3, 1, 7, 2 in that order, SET_CONTAINER, SET_IOMMU and what follows from it
+// (spapr-setup.ts), then devices.
 // Invariant: everything that was opened is closed by close(), in reverse order.
 import type { GuestMemory, Host } from "@minivmm/host";
-import { SpaprContainer } from "@minivmm/spapr-iommu";
 import {
   iommuGroupOf,
   requireVfioDriver,
@@ -15,36 +15,41 @@ import {
   type VfioDevice,
   VfioGroup,
 } from "@minivmm/vfio-core";
-import { VmmError } from "../errors.ts";
-import type { TceListener } from "../machines/pseries/iommu.ts";
+import type { TceWindows } from "../machines/pseries/iommu.ts";
+import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 import { type DmaSummary, newDmaSummary } from "../summary.ts";
-import { SpaprDma } from "./spapr-dma.ts";
+import { SpaprSetup } from "./spapr-setup.ts";
 
 const IOMMU_TYPES = [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, VFIO_SPAPR_TCE_IOMMU];
 
 export interface VfioSessionOptions {
   readonly host: Host;
   readonly ram: GuestMemory;
-  /** Called once the container can map: puts the listener on the guest's DMA windows. */
-  readonly attach: (listener: TceListener) => void;
+  /** The guest's DMA windows, which the container follows. */
+  readonly windows: TceWindows;
   /** A container that somebody with more rights opened; it stays theirs to close. */
   readonly containerFd?: number | undefined;
+  /** KVM, which hears of every group. */
+  readonly acceleration?: TceAcceleration | undefined;
 }
 
 export class VfioSession {
   readonly counters: DmaSummary = newDmaSummary();
   private readonly host: Host;
   private readonly ram: GuestMemory;
-  private readonly attach: (listener: TceListener) => void;
+  private readonly windows: TceWindows;
+  private readonly acceleration: TceAcceleration | undefined;
   private readonly groups = new Map<number, VfioGroup>();
   private readonly devices: VfioDevice[] = [];
   private readonly containerFd: number | undefined;
   private container: VfioContainer | undefined;
+  private iommu: SpaprSetup | undefined;
 
-  constructor({ host, ram, attach, containerFd }: VfioSessionOptions) {
+  constructor({ host, ram, windows, containerFd, acceleration }: VfioSessionOptions) {
     this.host = host;
     this.ram = ram;
-    this.attach = attach;
+    this.windows = windows;
+    this.acceleration = acceleration;
     this.containerFd = containerFd;
   }
 
@@ -64,6 +69,7 @@ export class VfioSession {
   /** Never throws: what the host refuses to let go of, it takes back when the process ends. */
   close(): void {
     for (const device of this.devices.reverse()) device.close();
+    this.iommu?.close();
     for (const group of [...this.groups.values()].reverse()) {
       try {
         group.unsetContainer();
@@ -76,6 +82,7 @@ export class VfioSession {
     this.devices.length = 0;
     this.groups.clear();
     this.container = undefined;
+    this.iommu = undefined;
   }
 
   private openGroup(id: number, fd: number | undefined): VfioGroup {
@@ -83,7 +90,7 @@ export class VfioSession {
     try {
       group.requireViable();
       if (this.container === undefined) this.openContainer(group);
-      else group.setContainer(this.container);
+      else this.join(this.container, group);
     } catch (error) {
       group.close();
       throw error;
@@ -95,61 +102,26 @@ export class VfioSession {
   private openContainer(group: VfioGroup): void {
     const container = VfioContainer.open(this.host, this.containerFd);
     let joined = false;
+    let setup: SpaprSetup | undefined;
     try {
       const type = IOMMU_TYPES.find((candidate) => container.checkExtension(candidate) > 0);
       group.setContainer(container);
       joined = true;
-      this.setUpSpapr(container, type);
+      const { host, ram, windows, counters, acceleration } = this;
+      setup = new SpaprSetup(container, type, { host, ram, windows, counters, acceleration });
+      setup.start(group.fd);
     } catch (error) {
+      setup?.close();
       if (joined) group.unsetContainer();
       container.close();
       throw error;
     }
     this.container = container;
+    this.iommu = setup;
   }
 
-  private setUpSpapr(container: VfioContainer, type: number | undefined): void {
-    if (type !== VFIO_SPAPR_TCE_v2_IOMMU && type !== VFIO_SPAPR_TCE_IOMMU) {
-      throw new VmmError("machine pseries needs a host with an sPAPR TCE IOMMU, and this one has none", {
-        code: "PASSTHROUGH",
-        details: { type },
-        hint: "pass devices through on a POWER host, or on a modelled one such as power9",
-      });
-    }
-    const v2 = type === VFIO_SPAPR_TCE_v2_IOMMU && this.trySetIommu(container);
-    if (!v2) container.setIommu(VFIO_SPAPR_TCE_IOMMU);
-    const spapr = new SpaprContainer(container);
-    if (v2) spapr.registerMemory(this.ram.u8);
-    else spapr.enable();
-    const info = spapr.info();
-    if (v2) spapr.removeWindow(BigInt(info.dma32WindowStart));
-    this.attach(
-      new SpaprDma({
-        target: spapr,
-        ram: this.ram,
-        ramAddress: this.host.addressOf(this.ram.u8),
-        pgsizes: v2 ? info.pgsizes : 0n,
-        maxLevels: info.levels,
-        hostPageSize: this.host.pageSize,
-        counters: this.counters,
-      }),
-    );
-    if (this.counters.windowErrors > 0) {
-      throw new VmmError(`the host cannot make the guest's DMA window: ${this.counters.messages[0]}`, {
-        code: "DMA_WINDOW",
-        details: { messages: this.counters.messages },
-        hint: "try a smaller default window (dmaWindowBytes)",
-      });
-    }
-  }
-
-  /** Version 2 where the platform can, else false: the caller falls back to version 1, as QEMU does. */
-  private trySetIommu(container: VfioContainer): boolean {
-    try {
-      container.setIommu(VFIO_SPAPR_TCE_v2_IOMMU);
-      return true;
-    } catch {
-      return false;
-    }
+  private join(container: VfioContainer, group: VfioGroup): void {
+    group.setContainer(container);
+    this.iommu?.addGroup(group.fd);
   }
 }

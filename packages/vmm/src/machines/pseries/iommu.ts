@@ -1,8 +1,10 @@
-// The guest's I/O translation tables: one per LIOBN, an array of 64-bit TCEs (translation control entries) indexed by
-// bus page. The guest writes them by hypercall; a listener applies every change to whatever does the DMA.
+// The machine's IOMMU: all TCE tables by LIOBN, and who hears of their entries. The guest writes them by hypercall; a
+// listener applies windows and entries to the host's IOMMU, for devices that are passed through.
 // Source: PAPR 2.7 section 14.5.4.2 (TCE hypercalls), QEMU 7.2 hw/ppc/spapr_iommu.c.
-// Invariants: an entry holds exactly what the guest stored, valid or not; 64-bit values are two 32-bit halves; a table
-// never holds more than MAX_TCES entries, which bounds what a guest can make the machine allocate.
+// Invariants: a table never holds more than MAX_TCES entries, which bounds what a guest can make the machine allocate;
+// whether KVM keeps a table is decided before a listener hears of it, and a listener may still take it out.
+import { type TceAcceleration, type TceUse, type WindowGeometry, whyNotInKernel } from "./tce-acceleration.ts";
+import { SpaprTceTable, type TceListener, type WindowRecord } from "./tce-table.ts";
 
 export const TCE_READ = 1;
 export const TCE_WRITE = 2;
@@ -10,74 +12,34 @@ export const TCE_PERMISSIONS = 3;
 /** Entries that one window may have: 128 MiB of table. */
 export const MAX_TCES = 2 ** 24;
 
-export interface WindowGeometry {
-  readonly liobn: number;
-  readonly pageShift: number;
-  /** Bus address of entry 0, a multiple of the page size. */
-  readonly busHi: number;
-  readonly busLo: number;
-  readonly entries: number;
+export interface TceTablesOptions {
+  readonly acceleration?: TceAcceleration | undefined;
+  /** Let KVM answer for windows of passed-through devices. Default true. */
+  readonly vfioAccel?: boolean;
 }
 
-/** Hears of windows and entries. Nothing here throws: a failed entry is counted by the listener, the guest sees success. */
-export interface TceListener {
-  /** False: what does the DMA cannot have this window. */
-  windowAdded(table: TceTable): boolean;
-  windowRemoved(table: TceTable): void;
-  /** Entry `index` changed from permissions `oldPermissions` to the value in the table. */
-  entryChanged(table: TceTable, index: number, oldPermissions: number): void;
-}
-
-export class TceTable implements WindowGeometry {
-  readonly liobn: number;
-  readonly pageShift: number;
-  readonly busHi: number;
-  readonly busLo: number;
-  readonly entries: number;
-  readonly pageBytes: number;
-  readonly listeners: readonly TceListener[];
-  /** [2i] low half, [2i+1] high half of entry i. */
-  readonly words: Uint32Array;
-
-  constructor(geometry: WindowGeometry, listeners: readonly TceListener[]) {
-    this.listeners = listeners;
-    this.pageBytes = 2 ** geometry.pageShift;
-    this.liobn = geometry.liobn;
-    this.pageShift = geometry.pageShift;
-    this.busHi = geometry.busHi;
-    this.busLo = geometry.busLo;
-    this.entries = geometry.entries;
-    this.words = new Uint32Array(geometry.entries * 2);
-  }
-
-  /** Index of the entry for a bus address (low bits ignored), -1 when the address is not in the window. */
-  indexOf(ioHi: number, ioLo: number): number {
-    let lo = ioLo - this.busLo;
-    let hi = ioHi - this.busHi;
-    if (lo < 0) {
-      lo += 0x1_0000_0000;
-      hi -= 1;
-    }
-    // Entries are at most 2^24 of at most 2^34 bytes: a larger distance is outside whatever its exact value.
-    if (hi < 0 || hi >= 0x20_0000) return -1;
-    const index = Math.floor((hi * 0x1_0000_0000 + lo) / this.pageBytes);
-    return index < this.entries ? index : -1;
-  }
-
-  /** Bus address of an entry relative to the window's start, as a number (< 2^53 checked at creation). */
-  offsetOf(index: number): number {
-    return index * this.pageBytes;
-  }
+/** Where listeners go. */
+export interface TceWindows {
+  listen(listener: TceListener): void;
+  unlisten(listener: TceListener): void;
 }
 
 /** All tables of the machine, by LIOBN. */
 export class TceTables {
-  private readonly byLiobn = new Map<number, TceTable>();
+  private readonly acceleration: TceAcceleration | undefined;
+  private readonly vfioAccel: boolean;
+  private readonly byLiobn = new Map<number, SpaprTceTable>();
   private readonly listeners = new Map<number, TceListener[]>();
-  private last: TceTable | undefined;
+  private readonly records = new Map<number, WindowRecord>();
+  private last: SpaprTceTable | undefined;
+
+  constructor({ acceleration, vfioAccel = true }: TceTablesOptions = {}) {
+    this.acceleration = acceleration;
+    this.vfioAccel = vfioAccel;
+  }
 
   /** Guests work on one window for long, so the last one found is looked at first. */
-  find(liobn: number): TceTable | undefined {
+  find(liobn: number): SpaprTceTable | undefined {
     const { last } = this;
     if (last !== undefined && last.liobn === liobn) return last;
     const table = this.byLiobn.get(liobn);
@@ -85,53 +47,116 @@ export class TceTables {
     return table;
   }
 
-  *[Symbol.iterator](): IterableIterator<TceTable> {
+  *[Symbol.iterator](): IterableIterator<SpaprTceTable> {
     yield* this.byLiobn.values();
   }
 
-  /** Hears of the tables with these LIOBNs, of those that exist at once. */
+  /** Every window that there was, by LIOBN, as it was last. */
+  windows(): WindowRecord[] {
+    return [...this.records.values()].sort((a, b) => a.liobn - b.liobn).map((record) => ({ ...record }));
+  }
+
+  /** Hears of the tables with these LIOBNs, of those that exist at once, whose entries are told it like new ones. */
   listen(liobns: readonly number[], listener: TceListener): void {
     for (const liobn of liobns) {
       this.listenersOf(liobn).push(listener);
       const table = this.byLiobn.get(liobn);
-      if (table !== undefined) listener.windowAdded(table);
+      if (table === undefined) continue;
+      table.record.use = "vfio";
+      const why = this.whyNot("vfio");
+      if (why !== undefined) {
+        table.leaveKernel(why);
+        table.record.reason = why;
+      }
+      if (listener.windowAdded(table)) replay(table, listener);
     }
   }
 
-  /** Opens a window. False when the LIOBN is taken, the table would be too large, or a listener refuses. */
-  add(geometry: WindowGeometry): boolean {
-    const bytes = geometry.entries * 2 ** geometry.pageShift;
-    if (this.byLiobn.has(geometry.liobn) || geometry.entries < 1 || geometry.entries > MAX_TCES || bytes > 2 ** 52) {
-      return false;
+  /** The windows with these LIOBNs, for those who listen to nothing else. */
+  on(liobns: readonly number[]): TceWindows {
+    return {
+      listen: (listener) => this.listen(liobns, listener),
+      unlisten: (listener) => this.unlisten(listener),
+    };
+  }
+
+  /** The listener hears nothing any more; it is not told that its windows go. */
+  unlisten(listener: TceListener): void {
+    for (const list of this.listeners.values()) {
+      const at = list.indexOf(listener);
+      if (at >= 0) list.splice(at, 1);
     }
-    const table = new TceTable(geometry, this.listenersOf(geometry.liobn));
-    this.byLiobn.set(geometry.liobn, table);
-    const refused = table.listeners.findIndex((listener) => !listener.windowAdded(table));
-    if (refused < 0) return true;
-    for (const listener of table.listeners.slice(0, refused)) listener.windowRemoved(table);
+  }
+
+  /**
+   * Opens a window. False when the LIOBN is taken, the table would be too large, or a listener refuses. `use` is what the
+   * window is for as long as nobody listens.
+   */
+  add(geometry: WindowGeometry, use: Exclude<TceUse, "vfio"> = "emulated"): boolean {
+    const { liobn, entries } = geometry;
+    const bytes = entries * 2 ** geometry.pageShift;
+    if (this.byLiobn.has(liobn) || entries < 1 || entries > MAX_TCES || bytes > 2 ** 52) return false;
+    const listeners = this.listenersOf(liobn);
+    const table = this.make(geometry, listeners.length > 0 ? "vfio" : use);
+    this.byLiobn.set(liobn, table);
     this.last = undefined;
-    this.byLiobn.delete(geometry.liobn);
+    const refused = listeners.findIndex((listener) => !listener.windowAdded(table));
+    if (refused < 0) return true;
+    for (const listener of listeners.slice(0, refused)) listener.windowRemoved(table);
+    this.forget(table);
     return false;
   }
 
   remove(liobn: number): boolean {
     const table = this.byLiobn.get(liobn);
     if (table === undefined) return false;
-    for (const listener of table.listeners) listener.windowRemoved(table);
-    this.last = undefined;
-    return this.byLiobn.delete(liobn);
+    for (const listener of this.listenersOf(liobn)) listener.windowRemoved(table);
+    this.forget(table);
+    return true;
   }
 
   /** Stores an entry that the caller has range-checked, and tells the listeners. */
-  store(table: TceTable, index: number, hi: number, lo: number): void {
-    const { words } = table;
-    const at = index * 2;
-    const oldPermissions = words[at]! & TCE_PERMISSIONS;
-    words[at] = lo;
-    words[at + 1] = hi;
+  store(table: SpaprTceTable, index: number, hi: number, lo: number): void {
+    const oldPermissions = table.low(index) & TCE_PERMISSIONS;
+    table.put(index, hi, lo);
     if (oldPermissions === 0 && (lo & TCE_PERMISSIONS) === 0) return;
     const { listeners } = table;
     for (let i = 0; i < listeners.length; i++) listeners[i]!.entryChanged(table, index, oldPermissions);
+  }
+
+  /** Gives the kernel its tables back; listeners have been closed before. */
+  close(): void {
+    for (const table of [...this.byLiobn.values()]) this.forget(table);
+  }
+
+  private make(geometry: WindowGeometry, use: TceUse): SpaprTceTable {
+    let reason = this.whyNot(use);
+    const made = reason === undefined ? this.acceleration!.createTable(geometry) : null;
+    if (typeof made === "string") reason = made;
+    const kernel = typeof made === "string" ? null : made;
+    const before = this.records.get(geometry.liobn);
+    const record: WindowRecord = {
+      liobn: geometry.liobn,
+      use,
+      open: true,
+      inKernel: kernel !== null,
+      reason,
+      userCalls: before?.userCalls ?? 0,
+    };
+    this.records.set(geometry.liobn, record);
+    return new SpaprTceTable(geometry, kernel, { record, listeners: this.listenersOf(geometry.liobn) });
+  }
+
+  private whyNot(use: TceUse): string | undefined {
+    const { acceleration, vfioAccel } = this;
+    const { canKeepTables = false, canLinkGroups = false } = acceleration ?? {};
+    return whyNotInKernel(use, { kvm: acceleration !== undefined, canKeepTables, canLinkGroups, vfioAccel });
+  }
+
+  private forget(table: SpaprTceTable): void {
+    this.last = undefined;
+    this.byLiobn.delete(table.liobn);
+    table.close();
   }
 
   private listenersOf(liobn: number): TceListener[] {
@@ -141,5 +166,11 @@ export class TceTables {
       this.listeners.set(liobn, list);
     }
     return list;
+  }
+}
+
+function replay(table: SpaprTceTable, listener: TceListener): void {
+  for (let index = 0; index < table.entries; index++) {
+    if ((table.low(index) & TCE_PERMISSIONS) !== 0) listener.entryChanged(table, index, 0);
   }
 }

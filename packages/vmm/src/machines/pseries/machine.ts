@@ -23,6 +23,7 @@ import { registerPciConfig } from "./rtas/pci-config.ts";
 import { registerPlatform } from "./rtas/platform.ts";
 import { RtasTable } from "./rtas/table.ts";
 import { registerXics } from "./rtas/xics.ts";
+import type { TceAcceleration } from "./tce-acceleration.ts";
 import { VioBus } from "./vio/bus.ts";
 import { Vty } from "./vty.ts";
 import { Xics } from "./xics.ts";
@@ -40,6 +41,10 @@ export interface PseriesOptions {
   readonly timeOfDay: () => number;
   readonly dmaWindowBytes: number;
   readonly ddw: boolean;
+  /** KVM's TCE tables; absent without KVM. */
+  readonly tceAcceleration?: TceAcceleration | undefined;
+  /** Let KVM answer for windows of passed-through devices. Default true. */
+  readonly vfioAccel?: boolean;
 }
 
 export type StopRequest = "power-off" | "reset";
@@ -49,7 +54,7 @@ export class PseriesMachine {
   readonly rtasEntry: number;
   readonly xics = new Xics();
   readonly phb: Phb;
-  readonly tables = new TceTables();
+  readonly tables: TceTables;
   readonly windows: DmaWindows;
   readonly vio = new VioBus();
   readonly hcalls = new HcallTable();
@@ -64,6 +69,8 @@ export class PseriesMachine {
     this.ddw = options.ddw;
     this.rtasEntry = rtasEntry(ram.size);
     this.phb = new Phb(this.xics);
+    const { tceAcceleration: acceleration, vfioAccel = true } = options;
+    this.tables = new TceTables({ acceleration, vfioAccel });
     this.windows = new DmaWindows(this.tables, options.dmaWindowBytes);
     this.rtas = new RtasTable(ram);
     this.xics.onLine = (level) => cpu.setExternalInterrupt(level);

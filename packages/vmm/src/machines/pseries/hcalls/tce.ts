@@ -1,8 +1,10 @@
-// TCE hypercalls answered in user space: H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_GET_TCE.
+// TCE hypercalls answered in user space: H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_GET_TCE. Under KVM these are the
+// ones that the kernel left: no table of its own for the LIOBN, or too hard for it. The whole call is done (again) here.
 // Source: PAPR 2.7 section 14.5.4.2; argument checks and their order as QEMU 7.2 hw/ppc/spapr_iommu.c makes them:
 // low bits of the bus address are ignored, any entry value is stored, a list is applied up to its first failure.
 import type { GuestMemory } from "@minivmm/host";
-import type { TceTable, TceTables } from "../iommu.ts";
+import type { TceTables } from "../iommu.ts";
+import type { SpaprTceTable } from "../tce-table.ts";
 import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "./codes.ts";
 import { type HcallTable, hi, lo, put, type Registers, small } from "./table.ts";
 
@@ -48,16 +50,25 @@ export function registerTceHcalls(table: HcallTable, tables: TceTables, ram: Gue
     const window = windowOf(tables, registers);
     const index = window === undefined ? -1 : window.indexOf(hi(registers, 5), lo(registers, 5));
     if (window === undefined || index < 0) return H_PARAMETER;
-    put(registers, 4, window.words[index * 2 + 1]!, window.words[index * 2]!);
+    put(registers, 4, window.high(index), window.low(index));
     return H_SUCCESS;
   });
 }
 
-function windowOf(tables: TceTables, registers: Registers): TceTable | undefined {
-  return hi(registers, 4) === 0 ? tables.find(lo(registers, 4)) : undefined;
+function windowOf(tables: TceTables, registers: Registers): SpaprTceTable | undefined {
+  const window = hi(registers, 4) === 0 ? tables.find(lo(registers, 4)) : undefined;
+  if (window !== undefined) window.record.userCalls++;
+  return window;
 }
 
-function putOne(tables: TceTables, window: TceTable, ioHi: number, ioLo: number, tceHi: number, tceLo: number): number {
+function putOne(
+  tables: TceTables,
+  window: SpaprTceTable,
+  ioHi: number,
+  ioLo: number,
+  tceHi: number,
+  tceLo: number,
+): number {
   const index = window.indexOf(ioHi, ioLo);
   if (index < 0) return H_PARAMETER;
   tables.store(window, index, tceHi, tceLo);

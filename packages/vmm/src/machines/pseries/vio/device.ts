@@ -107,6 +107,6 @@ export abstract class VioDevice {
 
   private addWindow(): boolean {
     const entries = this.description.windowBytes / 2 ** PAGE_SHIFT;
-    return this.platform.tables.add({ liobn: this.unit, pageShift: PAGE_SHIFT, busHi: 0, busLo: 0, entries });
+    return this.platform.tables.add({ liobn: this.unit, pageShift: PAGE_SHIFT, busHi: 0, busLo: 0, entries }, "vio");
   }
 }
