@@ -154,7 +154,7 @@ export class BridgeDevice extends PciDevice {
       case "pcie-pci-bridge":
         this.addBar({ index: 0, type: "mem64", size: SHPC_BAR_SIZE, prefetchable: false });
         new Msi(this, { maskable: true, at: 0x8c });
-        addPm(this, { noSoftReset: noSoftReset ?? false, at: 0x84 });
+        addPm(this, { noSoftReset: noSoftReset ?? false, softReset: false, at: 0x84 });
         addPcie(this, { type, flr: options.flr ?? false, at: 0x48 });
         this.#shpc = new Shpc(this, 0x40);
         addAer(this);

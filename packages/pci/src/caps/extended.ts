@@ -41,7 +41,6 @@ export function addAer(device: PciDevice, options: AerOptions = {}): number {
   const at = config.addExtendedCapability(PCI_EXT_CAP_ID_ERR, 2, length, options.at);
   const sticky = 0xffffffff;
   config.define(at + 4, 4, { rw1c: AER_UNCORRECTABLE, sticky });
-  config.define(at + 8, 4, { write: AER_UNCORRECTABLE, sticky });
   config.define(at + 12, 4, { value: AER_FATAL, write: AER_UNCORRECTABLE, sticky });
   config.define(at + 16, 4, { rw1c: AER_CORRECTABLE, sticky });
   config.define(at + 20, 4, { value: AER_SILENT, write: AER_CORRECTABLE, sticky });

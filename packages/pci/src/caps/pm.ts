@@ -16,6 +16,11 @@ import {
 export interface PmOptions {
   /** The function keeps its state from D3hot to D0. Default false. */
   noSoftReset?: boolean;
+  /**
+   * Without No_Soft_Reset: the function really loses its state on its way out of D3hot. False for functions that announce
+   * it and do nothing. Default true.
+   */
+  softReset?: boolean;
   /** D1 and D2 exist. Default false. */
   d1d2?: boolean;
   /** Version of the capability. Default 3. */
@@ -56,7 +61,7 @@ export function addPm(device: PciDevice, options: PmOptions = {}): number {
       config.poke(at + PCI_PM_CTRL, 2, rest | state);
       return;
     }
-    if (state === 3 && wanted === 0 && !noSoftReset) device.reset("pm");
+    if (state === 3 && wanted === 0 && !noSoftReset && (options.softReset ?? true)) device.reset("pm");
   });
   return at;
 }

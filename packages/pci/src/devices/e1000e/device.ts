@@ -1,6 +1,6 @@
 // Intel's 82574L gigabit Ethernet controller as a PCI function: registers in BAR 0, flash in BAR 1, an address and data
 // pair in I/O BAR 2, MSI-X in BAR 3, an expansion ROM. Source: 82574L datasheet, revision 3.4.
-// Registers are dwords; an 8-byte access is two of them, narrower reads get their part, narrower writes are ignored.
+// Registers are dwords; an 8-byte access is two of them, a narrower write replaces the whole register.
 // Invariant: two receive and two transmit queues; what is sent goes to the wire, or back in when RCTL says loopback.
 import { type BarWidth, ROM_BAR } from "../../bar.ts";
 import { addAer, addDsn } from "../../caps/extended.ts";
@@ -12,7 +12,7 @@ import { PciDevice } from "../../device.ts";
 import { descriptionError } from "../../error.ts";
 import { optionRom } from "../option-rom.ts";
 import { Eeprom } from "./eeprom.ts";
-import { CAUSE_LSC, CAUSE_MDAC, E1000eInterrupts } from "./interrupts.ts";
+import { CAUSE_MDAC, E1000eInterrupts } from "./interrupts.ts";
 import { Phy } from "./phy.ts";
 import * as regs from "./registers.ts";
 
@@ -49,6 +49,7 @@ export class E1000eDevice extends PciDevice {
     size: ROM_SIZE,
   });
   #ioAddress = 0;
+  #linkStatus = regs.STATUS_LINK;
 
   constructor(options: E1000eOptions = {}) {
     super({
@@ -66,7 +67,7 @@ export class E1000eDevice extends PciDevice {
     this.addBar({ index: IO_BAR, type: "io", size: IO_SIZE, prefetchable: false });
     this.addBar({ index: MSIX_BAR, type: "mem32", size: MSIX_SIZE, prefetchable: false });
     this.addBar({ index: ROM_BAR, type: "rom", size: ROM_SIZE, prefetchable: false });
-    addPm(this, { version: 2, deviceInit: true, events: true, at: 0xc8 });
+    addPm(this, { version: 2, deviceInit: true, events: true, softReset: false, at: 0xc8 });
     new Msi(this, { at: 0xd0 });
     addPcie(this, { version: 1, at: 0xe0 });
     new Msix(this, { vectors: MSIX_VECTORS, bar: MSIX_BAR, table: 0, pba: MSIX_PBA, at: 0xa0 });
@@ -111,9 +112,10 @@ export class E1000eDevice extends PciDevice {
       for (let i = 0; i < width; i++) out[i >> 2]! |= (this.#rom[offset + i] ?? 0xff) << ((i & 3) * 8);
       return;
     }
-    const word = this.#readWord(bar, offset & ~3);
-    out[0] = width >= 4 ? word : (word >>> ((offset & 3) * 8)) & (width === 2 ? 0xffff : 0xff);
-    out[1] = width === 8 ? this.#readWord(bar, (offset & ~3) + 4) : 0;
+    // Narrow reads get the low part of the register that they fall into.
+    const word = this.#readWord(bar, offset);
+    out[0] = width >= 4 ? word : word & (width === 2 ? 0xffff : 0xff);
+    out[1] = width === 8 ? this.#readWord(bar, offset + 4) : 0;
   }
 
   writeBar(bar: number, offset: number, width: BarWidth, lo: number, hi: number): void {
@@ -121,8 +123,7 @@ export class E1000eDevice extends PciDevice {
       this.msix.write(offset, width, lo, hi);
       return;
     }
-    if (width < 4 || offset & 3) return;
-    this.#writeWord(bar, offset, lo >>> 0);
+    this.#writeWord(bar, offset, width >= 4 ? lo >>> 0 : lo & (width === 2 ? 0xffff : 0xff));
     if (width === 8) this.#writeWord(bar, offset + 4, hi >>> 0);
   }
 
@@ -135,10 +136,15 @@ export class E1000eDevice extends PciDevice {
   #toPowerOn(): void {
     this.#registers.fill(0);
     for (const [, offset, reset] of regs.E1000E_REGISTERS) this.#registers[offset >> 2] = reset;
+    this.#linkStatus = regs.STATUS_LINK;
+    this.#loadAddress();
+    this.#interrupts.reset();
+  }
+
+  #loadAddress(): void {
     const { mac } = this;
     this.#set(regs.RAL, (mac[0]! | (mac[1]! << 8) | (mac[2]! << 16) | (mac[3]! << 24)) >>> 0);
     this.#set(regs.RAH, (mac[4]! | (mac[5]! << 8) | regs.RAH_VALID) >>> 0);
-    this.#interrupts.reset();
   }
 
   #get(offset: number): number {
@@ -150,14 +156,14 @@ export class E1000eDevice extends PciDevice {
   }
 
   #readWord(bar: number, offset: number): number {
-    if (bar === 0) return this.#read(regs.E1000E_ALIASES.get(offset) ?? offset);
+    if (bar === 0) return this.#read(regs.E1000E_ALIASES.get(offset & ~3) ?? offset & ~3);
     if (bar !== IO_BAR) return 0;
     if (offset === IOADDR) return this.#ioAddress;
-    return offset === IODATA && this.#ioAddress < regs.BAR_SIZE ? this.#read(this.#ioAddress) : 0;
+    return offset === IODATA && this.#ioAddress < regs.BAR_SIZE ? this.#read(this.#ioAddress & ~3) : 0;
   }
 
   #writeWord(bar: number, offset: number, value: number): void {
-    if (bar === 0) this.#write(regs.E1000E_ALIASES.get(offset) ?? offset, value);
+    if (bar === 0) this.#write(regs.E1000E_ALIASES.get(offset & ~3) ?? offset & ~3, value);
     else if (bar === IO_BAR && offset === IOADDR) this.#ioAddress = value;
     else if (bar === IO_BAR && offset === IODATA && this.#ioAddress < regs.BAR_SIZE) {
       this.#write(this.#ioAddress & ~3, value);
@@ -166,10 +172,12 @@ export class E1000eDevice extends PciDevice {
 
   #read(offset: number): number {
     switch (offset) {
+      case regs.STATUS:
+        return this.#status();
       case regs.ICR:
         return this.#interrupts.acknowledge();
       case regs.ICS:
-        return this.#interrupts.causes;
+        return this.#interrupts.shown;
       case regs.IMS:
         return this.#interrupts.mask;
       case regs.SWSM: {
@@ -180,8 +188,9 @@ export class E1000eDevice extends PciDevice {
       }
     }
     const value = this.#get(offset);
+    const counts = offset >= regs.STATISTICS && offset < regs.STATISTICS_END;
     // Statistics clear when they are read.
-    if (offset >= regs.STATISTICS && offset < regs.STATISTICS_END) this.#set(offset, 0);
+    if (counts && this.#writable[offset >> 2] === 0) this.#set(offset, 0);
     return value;
   }
 
@@ -190,14 +199,14 @@ export class E1000eDevice extends PciDevice {
       case regs.CTRL:
         this.#writeControl(value);
         return;
-      case regs.CTRL_EXT:
-        this.#store(offset, value);
+      case regs.STATUS:
+        if (!(value & regs.STATUS_PHYRA)) this.#linkStatus &= ~regs.STATUS_PHYRA;
         return;
       case regs.EERD:
         this.#set(offset, this.#eeprom.access(value));
         return;
       case regs.MDIC: {
-        const result = this.#phy.access(value);
+        const result = this.#phy.access(value, this.#get(regs.MDIC));
         this.#set(offset, result.value);
         if (result.interrupt) this.#interrupts.raise(CAUSE_MDAC);
         return;
@@ -224,18 +233,27 @@ export class E1000eDevice extends PciDevice {
     this.#set(offset, ((this.#get(offset) & ~mask) | (value & mask)) >>> 0);
   }
 
+  /** A reset by software reloads the address from the NVM and leaves everything else. */
   #writeControl(value: number): void {
-    if (value & regs.CTRL_RST) {
-      this.#toPowerOn();
-      return;
-    }
-    const before = this.#get(regs.STATUS) & regs.STATUS_LU;
-    this.#store(regs.CTRL, value & ~regs.CTRL_PHY_RST);
-    if (value & regs.CTRL_PHY_RST) this.#phy.reset();
-    if (value & regs.CTRL_SLU && !before) {
-      this.#set(regs.STATUS, this.#get(regs.STATUS) | regs.STATUS_LU);
-      this.#interrupts.raise(CAUSE_LSC);
-    }
+    this.#set(regs.CTRL, (value & ~regs.CTRL_RST) >>> 0);
+    if (value & regs.CTRL_RST) this.#loadAddress();
+    if (!(value & regs.CTRL_PHY_RST)) return;
+    this.#phy.reset();
+    this.#linkStatus |= regs.STATUS_PHYRA;
+  }
+
+  /** Speed and duplex are what software forces, or 1000 Mb/s full duplex. */
+  #status(): number {
+    const control = this.#get(regs.CTRL);
+    const forcedDuplex = (control & regs.CTRL_FRCDPX) !== 0;
+    const forcedSpeed = control & regs.CTRL_FRCSPD || this.#get(regs.CTRL_EXT) & regs.CTRL_EXT_SPD_BYPS;
+    const speed = forcedSpeed ? Math.min((control >>> regs.CTRL_SPEED_SHIFT) & 3, regs.SPEED_1000) : regs.SPEED_1000;
+    return (
+      this.#linkStatus |
+      (speed << regs.STATUS_SPEED_SHIFT) |
+      (!forcedDuplex || control & regs.CTRL_FD ? regs.STATUS_FD : 0) |
+      (control & regs.CTRL_MASTER_DISABLE ? 0 : regs.STATUS_MASTER_ENABLED)
+    );
   }
 }
 

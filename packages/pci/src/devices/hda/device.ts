@@ -69,15 +69,16 @@ export class HdaDevice extends PciDevice {
   }
 
   #read(offset: number): number {
-    if (isStreamStatus(offset)) return this.#get(offset - regs.SDSTS) >>> 24;
+    const inControl = byteOfControl(offset);
+    if (inControl) return this.#get(offset - inControl) >>> (inControl * 8);
     if (offset === regs.WALCLK) return Math.floor((this.#now() - this.#started) * WALL_CLOCK_PER_MILLISECOND) >>> 0;
     return this.#get(offset);
   }
 
   #write(offset: number, value: number, width: number): void {
-    if (isStreamStatus(offset)) {
-      const control = this.#get(offset - regs.SDSTS);
-      this.#values.set(offset - regs.SDSTS, (control & ~((value << 24) & regs.SDSTS_EVENTS)) >>> 0);
+    const inControl = byteOfControl(offset);
+    if (inControl) {
+      this.#writeControlByte(offset - inControl, (value << (inControl * 8)) >>> 0, inControl);
       return;
     }
     const register = regs.HDA_REGISTERS.get(offset);
@@ -88,6 +89,13 @@ export class HdaDevice extends PciDevice {
     const mask = write & reached;
     this.#values.set(offset, (((old & ~mask) | (value & mask)) & ~(value & rw1c & reached)) >>> 0);
     this.#effect(offset, old);
+  }
+
+  #writeControlByte(at: number, value: number, byte: number): void {
+    const old = this.#get(at);
+    const mask = byte === regs.SDNUMBER ? regs.SDCTL_STREAM : 0;
+    this.#values.set(at, (((old & ~mask) | (value & mask)) & ~(value & regs.SDSTS_EVENTS)) >>> 0);
+    this.#updateInterrupt();
   }
 
   #effect(offset: number, old: number): void {
@@ -164,7 +172,10 @@ export class HdaDevice extends PciDevice {
   }
 }
 
-function isStreamStatus(offset: number): boolean {
+/** How far above its stream's control register a byte is that can be reached alone; 0 for everything else. */
+function byteOfControl(offset: number): number {
   const at = offset - regs.STREAM_BASE;
-  return at >= 0 && at < regs.STREAMS * regs.STREAM_SIZE && at % regs.STREAM_SIZE === regs.SDSTS;
+  if (at < 0 || at >= regs.STREAMS * regs.STREAM_SIZE) return 0;
+  const register = at % regs.STREAM_SIZE;
+  return register === regs.SDNUMBER || register === regs.SDSTS ? register : 0;
 }

@@ -48,6 +48,7 @@ export const STREAM_SIZE = 0x20;
 export const STREAMS = 8;
 export const SDCTL = 0x00;
 export const SDCTL_RESET = 0x1;
+export const SDCTL_STREAM = 0x00ff_0000;
 /** Status, in the top byte of the control register's dword. */
 export const SDSTS_FIFO_READY = 0x2000_0000;
 export const SDSTS_EVENTS = 0x1c00_0000;
@@ -71,7 +72,6 @@ const GLOBAL: readonly HdaRegister[] = [
   { offset: INTCTL, size: 4, write: 0xc000_00ff },
   { offset: INTSTS, size: 4 },
   { offset: WALCLK, size: 4 },
-  { offset: 0x38, size: 4, write: 0xff },
   { offset: CORBLBASE, size: 4, write: 0xffff_ff80 },
   { offset: CORBUBASE, size: 4, write: 0xffff_ffff },
   { offset: CORBWP, size: 2, write: 0xff },
@@ -93,7 +93,8 @@ const GLOBAL: readonly HdaRegister[] = [
   { offset: 0x74, size: 4, write: 0xffff_ffff },
 ];
 
-/** The status byte at the top of a control register can be reached alone. */
+/** The stream number and the status, in the upper half of a control register, can be reached alone. */
+export const SDNUMBER = 0x02;
 export const SDSTS = 0x03;
 
 /** Control and status, position, buffer length, last valid index, FIFO size, format, descriptor list. */

@@ -40,8 +40,8 @@ const STS_ASYNC = 0x0000_8000;
 const STS_CLEARABLE = 0x0000_003f;
 const PORT_POWER = 0x0000_1000;
 const PORT_OWNER = 0x0000_2000;
-/** Wake events, reset, suspend, resume, owner. */
-const PORT_WRITABLE = 0x0070_01c0 | PORT_OWNER;
+/** Wake events, reset, suspend, resume. */
+const PORT_WRITABLE = 0x0070_01c0;
 const FRINDEX_MASK = 0x3ff8;
 const ROLLOVER_BIT = 0x2000;
 const MICROFRAMES = 8;
@@ -68,6 +68,8 @@ export class EhciDevice extends PciDevice {
   #async = 0;
   #configured = 0;
   #segment = 0;
+  /** Reserved registers between the list addresses and CONFIGFLAG; they keep what is written. */
+  readonly #reserved = new Uint32Array((CONFIGFLAG - ASYNCLISTADDR - 4) >> 2);
   readonly #companions: number;
   readonly #ports = new Uint32Array(PORTS);
   #timer: { cancel(): void } | null = null;
@@ -120,6 +122,7 @@ export class EhciDevice extends PciDevice {
     this.#periodic = 0;
     this.#async = 0;
     this.#segment = 0;
+    this.#reserved.fill(0);
     this.#ports.fill(0);
     this.#configure(0);
   }
@@ -149,7 +152,11 @@ export class EhciDevice extends PciDevice {
       case CONFIGFLAG:
         return this.#configured;
       default:
-        return this.#ports[(offset - PORTSC) >> 2] ?? 0;
+        return (
+          (isReserved(offset)
+            ? this.#reserved[(offset - ASYNCLISTADDR - 4) >> 2]
+            : this.#ports[(offset - PORTSC) >> 2]) ?? 0
+        );
     }
   }
 
@@ -182,7 +189,8 @@ export class EhciDevice extends PciDevice {
         this.#configure(value & 1);
         break;
       default:
-        this.#writePort((offset - PORTSC) >> 2, value);
+        if (isReserved(offset)) this.#reserved[(offset - ASYNCLISTADDR - 4) >> 2] = value;
+        else this.#writePort((offset - PORTSC) >> 2, value);
     }
   }
 
@@ -199,7 +207,8 @@ export class EhciDevice extends PciDevice {
     const old = this.#ports[port];
     if (old === undefined) return;
     // An empty port never becomes enabled.
-    this.#ports[port] = ((old & ~PORT_WRITABLE) | (value & PORT_WRITABLE)) >>> 0;
+    const writable = PORT_WRITABLE | (port < this.#companions * PORTS_PER_COMPANION ? PORT_OWNER : 0);
+    this.#ports[port] = ((old & ~writable) | (value & writable)) >>> 0;
   }
 
   #setCommand(value: number): void {
@@ -234,3 +243,5 @@ export class EhciDevice extends PciDevice {
     this.setIntx((this.#status & this.#enable & STS_CLEARABLE) !== 0);
   }
 }
+
+const isReserved = (offset: number): boolean => offset > ASYNCLISTADDR && offset < CONFIGFLAG;

@@ -51,6 +51,14 @@ export class CommandRing {
     this.#slots.clear();
   }
 
+  /** What CRCR shows of the pointer: also the cycle bit. */
+  get pointerLo(): number {
+    return (this.#lo | this.#cycle) >>> 0;
+  }
+  get pointerHi(): number {
+    return this.#hi;
+  }
+
   setPointerLo(value: number): void {
     if (this.running) {
       if (value & (regs.CRCR_STOP | regs.CRCR_ABORT)) this.stop();

@@ -76,7 +76,7 @@ export class Interrupter {
         this.#tableSize = value & 0xffff;
         break;
       case regs.ERSTBA:
-        this.#tableLo = (value & ~0x3f) >>> 0;
+        this.#tableLo = (value & ~0xf) >>> 0;
         break;
       case regs.ERSTBA + 4:
         this.#tableHi = value;

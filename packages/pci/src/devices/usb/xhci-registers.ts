@@ -48,6 +48,7 @@ export const STS_HALTED = 0x001;
 export const STS_HOST_ERROR = 0x004;
 export const STS_EVENT = 0x008;
 export const STS_PORT = 0x010;
+export const STS_RESTORE_ERROR = 0x400;
 export const STS_CLEARABLE = 0x41c;
 export const PAGESIZE = 0x08;
 export const DNCTRL = 0x14;
@@ -64,7 +65,10 @@ export const PORTSC_POWER = 0x0000_0200;
 export const PORTSC_RX_DETECT = 0x0000_00a0;
 export const PORTSC_CONNECT_CHANGE = 0x0002_0000;
 export const PORTSC_CHANGES = 0x00fe_0000;
-export const PORTSC_WRITABLE = 0x0e00_c200;
+/** Power and wake events. */
+export const PORTSC_WRITABLE = 0x0e00_0200;
+/** Reset, warm or not: nothing happens at an empty port, and the rest of the write is lost. */
+export const PORTSC_RESETS = 0x8000_0010;
 
 // Runtime registers: MFINDEX, then 32 bytes an interrupter from 0x20
 export const INTERRUPTER_AT = 0x20;

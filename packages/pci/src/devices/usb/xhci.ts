@@ -1,7 +1,7 @@
 // NEC's USB 3.0 host controller (µPD720200) with nothing plugged in: an eXtensible host controller (xHCI 1.1) that runs
 // its command ring and event rings. Commands that need no device complete as such a controller completes them, those
 // that address one find none. Messages: MSI-X or MSI, sixteen vectors each, or the pin.
-// Registers are dwords; an 8-byte access is two of them, narrower reads get their part, narrower writes are ignored.
+// Registers are dwords; an 8-byte access is two of them, narrower writes are ignored.
 import type { BarWidth } from "../../bar.ts";
 import { Msi } from "../../caps/msi.ts";
 import { Msix } from "../../caps/msix.ts";
@@ -74,9 +74,10 @@ export class XhciDevice extends PciDevice {
       this.msix.read(offset, width, out);
       return;
     }
-    const word = this.#read(offset & ~3);
-    out[0] = width >= 4 ? word : (word >>> ((offset & 3) * 8)) & (width === 2 ? 0xffff : 0xff);
-    out[1] = width === 8 ? this.#read((offset & ~3) + 4) : 0;
+    // Capability registers give their low part to narrow reads at their offset; the others take dwords only.
+    const word = offset >= regs.OPERATIONAL && width < 4 ? 0 : this.#read(offset);
+    out[0] = width >= 4 ? word : word & (width === 2 ? 0xffff : 0xff);
+    out[1] = width === 8 ? this.#read(offset + 4) : 0;
   }
 
   writeBar(bar: number, offset: number, width: BarWidth, lo: number, hi: number): void {
@@ -97,6 +98,7 @@ export class XhciDevice extends PciDevice {
     this.#config = 0;
     this.#commands.reset();
     for (const each of this.#interrupters) each.reset();
+    this.#started = this.#now();
     this.#updatePin();
   }
 
@@ -122,8 +124,9 @@ export class XhciDevice extends PciDevice {
       case regs.DNCTRL:
         return this.#notifications;
       case regs.CRCR:
-        // The pointer reads as zero; only "running" can be seen.
-        return this.#commands.running ? regs.CRCR_RUNNING : 0;
+        return (this.#commands.pointerLo | (this.#commands.running ? regs.CRCR_RUNNING : 0)) >>> 0;
+      case regs.CRCR + 4:
+        return this.#commands.pointerHi;
       case regs.DCBAAP:
         return this.#contextsLo;
       case regs.DCBAAP + 4:
@@ -138,7 +141,7 @@ export class XhciDevice extends PciDevice {
   #readRuntime(offset: number): number {
     if (offset < regs.INTERRUPTER_AT) {
       const elapsed = Math.floor((this.#now() - this.#started) * MICROFRAMES_PER_MILLISECOND);
-      return offset === 0 && this.#running ? elapsed & MFINDEX_MASK : 0;
+      return offset === 0 ? elapsed & MFINDEX_MASK : 0;
     }
     const at = offset - regs.INTERRUPTER_AT;
     return this.#interrupters[Math.floor(at / regs.INTERRUPTER_SIZE)]?.read(at % regs.INTERRUPTER_SIZE) ?? 0;
@@ -162,7 +165,7 @@ export class XhciDevice extends PciDevice {
   #writePort(register: number, value: number): void {
     const port = register >> 4;
     const old = this.#ports[port];
-    if (register & 0xc || old === undefined) return;
+    if (register & 0xc || old === undefined || value & regs.PORTSC_RESETS) return;
     const kept = old & ~(value & regs.PORTSC_CHANGES) & ~regs.PORTSC_WRITABLE;
     this.#ports[port] = (kept | (value & regs.PORTSC_WRITABLE)) >>> 0;
   }
@@ -203,13 +206,13 @@ export class XhciDevice extends PciDevice {
       return;
     }
     const run = (value & regs.CMD_RUN) !== 0;
-    if (run && !this.#running) {
-      this.#status &= ~regs.STS_HALTED;
-      this.#started = this.#now();
-    } else if (!run && this.#running) {
+    if (run && !this.#running) this.#status &= ~regs.STS_HALTED;
+    else if (!run && this.#running) {
       this.#status |= regs.STS_HALTED;
       this.#commands.stop();
     }
+    // There is never a state that could be restored.
+    if (value & regs.CMD_RESTORE) this.#status |= regs.STS_RESTORE_ERROR;
     this.#command = value & regs.CMD_WRITABLE & ~(regs.CMD_SAVE | regs.CMD_RESTORE);
     this.#updatePin();
   }
