@@ -49,11 +49,36 @@ describe("conformance recording: the x86 form", () => {
         { name: "edu0", bdf: "0000:00:01.0", group: 1, driver: "vfio-pci" },
         { name: "br0", bdf: "0000:03:00.0", group: null, driver: null },
       ],
+      used: [],
     });
     if (only?.format !== "x86") throw new Error("the wrong form");
     expect(only.steps.map(({ step, children }) => [step, children.map((each) => each.do.op)])).toEqual([
       ["0", ["close", "vmlck"]],
       ["1", []],
+    ]);
+  });
+});
+
+describe("conformance recording: what happened before a case", () => {
+  it("tells which of its devices earlier cases have used since the machine was booted", () => {
+    const named = (name: string, dev: string) => [
+      { case: name, begin: "why" },
+      {
+        case: name,
+        step: "0",
+        do: { op: "ioctl", cmd: "VFIO_GROUP_GET_DEVICE_FD", fd: "G", str: `@bdf:${dev}` },
+        ret: "fd",
+      },
+    ];
+    const recording = parseRecording(
+      "x.jsonl",
+      text(META, ...named("a", "edu0"), ...named("b", "br0"), ...named("c", "edu0"), META, ...named("d", "edu0")),
+    );
+    expect(recording.cases.map(({ name, machine }) => [name, machine.used])).toEqual([
+      ["a", []],
+      ["b", []],
+      ["c", ["edu0"]],
+      ["d", []],
     ]);
   });
 });
@@ -69,6 +94,21 @@ describe("conformance recording: the POWER form", () => {
     if (only?.format !== "ppc") throw new Error("the wrong form");
     expect(only.steps.map(({ child }) => child)).toEqual([false, true, false]);
     expect(only.machine).toMatchObject({ rig: "ps", pageSize: 4096, arch: "ppc64le" });
+  });
+});
+
+describe("conformance recording: which POWER machine", () => {
+  const rigOf = (name: string, groups: number[], out: object = {}): string | undefined => {
+    const step = { case: "a", step: 1, call: "VFIO_IOMMU_SPAPR_TCE_GET_INFO", ret: 0, out };
+    return parseRecording(name, text({ case: "#header", page_size: 65536, groups }, step)).cases[0]?.machine.rig;
+  };
+
+  it("by the file's name, else by its groups and its default window", () => {
+    expect(rigOf("pnv10-4k.jsonl.gz", [0, 1, 2, 3, 3])).toBe("pnv10");
+    expect(rigOf("ps-4k.jsonl", [0, 1, 2, 3, 3])).toBe("ps");
+    expect(rigOf("unnamed.jsonl", [0, 1, 2, 3, 3], { dma32_window_size: "0x80000000" })).toBe("pnv9");
+    expect(rigOf("unnamed.jsonl", [0, 1, 2, 3, 3], { dma32_window_size: "0x40000000" })).toBe("ps");
+    expect(rigOf("unnamed.jsonl", [0, 1, 2, 2, 2])).toBe("pnv8");
   });
 });
 

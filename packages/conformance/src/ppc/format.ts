@@ -3,7 +3,7 @@
 // Source: README.md beside the recordings.
 
 import { z } from "zod";
-import { type Json, type Line, wrongLine } from "../lines.ts";
+import { isObject, type Json, type Line, wrongLine } from "../lines.ts";
 import type { RecordedMachine } from "../machine.ts";
 
 export interface PpcStep {
@@ -42,7 +42,7 @@ const row = z.object({
 export function parsePpc(file: string, lines: readonly Line[]): PpcCase[] {
   const first = header.safeParse(lines[0]?.value);
   if (!first.success) throw wrongLine(file, lines[0]?.number ?? 1, "the header has no page size or no groups");
-  const machine = machineOf(file, first.data);
+  const machine = machineOf(file, first.data, lines);
   const cases = new Map<string, PpcStep[]>();
   for (const { number, value } of lines.slice(1)) {
     if (!("call" in value)) continue;
@@ -57,22 +57,39 @@ export function parsePpc(file: string, lines: readonly Line[]): PpcCase[] {
   return [...cases].map(([name, steps]) => ({ format: "ppc", name, machine, steps }));
 }
 
-/** Machines whose functions the recordings number, by the beginning of the file's name. */
+/** The machines of recordings: addresses of the functions that they number. */
 const MACHINES: Readonly<Record<string, readonly string[]>> = {
   pnv8: ["0000:01:00.0", "0001:01:00.0", "0002:02:01.0", "0002:02:02.0", "0002:02:03.0", "0002:02:04.0"],
-  pnv: ["0000:01:00.0", "0001:01:00.0", "0002:01:00.0", "0003:02:01.0", "0003:02:02.0", "0003:02:03.0"],
+  pnv9: ["0000:01:00.0", "0001:01:00.0", "0002:01:00.0", "0003:02:01.0", "0003:02:02.0", "0003:02:03.0"],
+  pnv10: ["0000:01:00.0", "0001:01:00.0", "0002:01:00.0", "0003:02:01.0", "0003:02:02.0", "0003:02:03.0"],
   ps: ["0000:00:00.0", "0001:00:00.0", "0002:00:00.0", "0003:00:00.0", "0003:00:01.0", "0003:00:02.0"],
 };
+/** The default window of a pseries guest, where powernv has twice that. */
+const PSERIES_WINDOW = "0x40000000";
+/** Groups of the machine with three host bridges; the others have four. */
+const POWER8_GROUPS = 3;
 
-function machineOf(file: string, { page_size, groups }: z.infer<typeof header>): RecordedMachine {
-  const kind = Object.keys(MACHINES).find((prefix) => file.startsWith(prefix)) ?? "pnv";
-  const addresses = MACHINES[kind] as readonly string[];
+/** The file's name says which machine; where it does not, what the recording shows. */
+function machineName(file: string, groups: readonly number[], lines: readonly Line[]): string {
+  const named = /^(pnv8|pnv9|pnv10|ps)(?=[-.]|$)/.exec(file)?.[0];
+  if (named) return named;
+  const isPseries = lines.some(({ value: { out } }) => isObject(out) && out.dma32_window_size === PSERIES_WINDOW);
+  if (isPseries) return "ps";
+  return new Set(groups).size === POWER8_GROUPS ? "pnv8" : "pnv9";
+}
+
+function machineOf(
+  file: string,
+  { page_size, groups }: z.infer<typeof header>,
+  lines: readonly Line[],
+): RecordedMachine {
+  const rig = machineName(file, groups, lines);
   return {
     arch: "ppc64le",
-    rig: /^[a-z]+\d*/.exec(file)?.[0] ?? kind,
+    rig,
     release: file.includes("fixed") ? "6.12.117" : "6.12.107",
     pageSize: page_size,
-    devices: addresses.map((bdf, index) => ({
+    devices: (MACHINES[rig] as readonly string[]).map((bdf, index) => ({
       name: `dev${index}`,
       bdf,
       group: groups[index] ?? null,
