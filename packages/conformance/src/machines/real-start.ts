@@ -4,6 +4,7 @@
 // Invariants: nothing of the process that does this stays open or mapped.
 
 import { type Host, MAP_SHARED, type Mapping, O_RDWR, PROT_READ, PROT_WRITE } from "@minivmm/host";
+import { processCalls } from "@minivmm/host/real";
 import { ConformanceError } from "../error.ts";
 import type { RecordedDevice, RecordedMachine } from "../machine.ts";
 import { textOf } from "./real-fit.ts";
@@ -61,7 +62,11 @@ const EDU_BYTES = 0x1000;
 /** Reads as the complement of what was written last; 0 at reset. */
 const LIVENESS = 0x04;
 const FACTORIAL = 0x08;
+/** Its factorial is a multiple of 2^32: the only way back to what the register is at reset. */
+const VANISHING = 34;
 const STATUS = 0x20;
+const COMPUTING = 1;
+const TRIES = 1000;
 const INTERRUPT_STATUS = 0x24;
 const ACKNOWLEDGE = 0x64;
 /** Source, destination, count: 64 bits each. */
@@ -92,8 +97,12 @@ function quieten(host: Host, bdf: string): void {
 }
 
 function zeroRegisters(registers: Mapping): void {
+  if (registers.load(FACTORIAL, 4) !== 0) {
+    registers.store(FACTORIAL, 4, VANISHING);
+    for (let tries = 0; tries < TRIES && (registers.load(STATUS, 4) & COMPUTING) !== 0; tries++)
+      processCalls().sleep(1);
+  }
   registers.store(STATUS, 4, 0);
-  registers.store(FACTORIAL, 4, 0);
   registers.store(LIVENESS, 4, 0xffff_ffff);
   for (const register of DMA_REGISTERS) registers.store(register, 4, 0);
   registers.store(ACKNOWLEDGE, 4, registers.load(INTERRUPT_STATUS, 4));
