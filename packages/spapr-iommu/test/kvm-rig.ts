@@ -1,6 +1,7 @@
 // The rig of this package with KVM: a VM with 4 MiB of guest memory, a container of version 2 with a 1 GiB window, and
 // tables that are linked as the KVM-VFIO device would.
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "@minivmm/host";
+import type { ModelProcess } from "@minivmm/host/model";
 import { KVM_CAP_PPC_ENABLE_HCALL, KvmSystem } from "@minivmm/kvm";
 import { ModelKvm, type ModelVm } from "@minivmm/kvm/model";
 import { H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce, type KvmTceWindow, SpaprContainer } from "../src/index.ts";
@@ -14,6 +15,8 @@ export const LIOBN = 0x8000_0000;
 export interface KvmRigOptions extends RigOptions {
   guestMmu?: KvmSpaprTceOptions["guestMmu"];
   realMode?: boolean;
+  /** The guest's memory. */
+  memory?: Uint8Array;
 }
 
 /** A VM on a machine without containers. */
@@ -22,20 +25,28 @@ export function vmRig(options: KvmRigOptions = {}) {
 }
 
 /** A VM beside a container with one group; its window in 4 KiB pages. */
-export function vfioRig(options: KvmRigOptions & { window?: { pageShift: number }; groups?: number } = {}) {
+export function vfioRig(
+  options: KvmRigOptions & { window?: { pageShift: number; size?: bigint }; groups?: number } = {},
+) {
   const made = attachedContainer("v2", options);
   const spapr = new SpaprContainer(made.container);
   spapr.removeWindow(0n);
-  spapr.createWindow({ pageShift: options.window?.pageShift ?? 12, windowSize: GIB });
+  spapr.createWindow({ pageShift: options.window?.pageShift ?? 12, windowSize: options.window?.size ?? GIB });
   const vm = withVm(made, options);
   const groups = made.functions.map(({ group }) => group!);
   /** What SET_SPAPR_TCE does, and GROUP_DEL. */
   const link = (table: KvmSpaprTce, group = 0) =>
     vm.tce.link?.attach(vm.model, made.process, table.fd, groups[group]!) ?? -1;
   const unlink = (group = 0) => vm.tce.link?.release(vm.model, groups[group]!);
-  const register = () => spapr.registerMemory({ address: vm.memory.address, size: MEMORY });
+  const register = () => spapr.registerMemory({ address: vm.memory.address, size: vm.memory.bytes.length });
   const hardware = (group = 0, slot = 0) => made.driver.tableGroupOf(groups[group]!).tables[slot]!;
   return { ...vm, container: made.container, spapr, link, unlink, register, hardware, iommuGroups: groups };
+}
+
+function anonymous(process: ModelProcess): Uint8Array {
+  const mapping = process.mmap({ length: MEMORY, prot: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS });
+  if (typeof mapping === "number" || !mapping.bytes) throw new Error("no memory");
+  return mapping.bytes;
 }
 
 function withVm<R extends ReturnType<typeof rig>>(made: R, options: KvmRigOptions) {
@@ -46,14 +57,10 @@ function withVm<R extends ReturnType<typeof rig>>(made: R, options: KvmRigOption
     ...(options.realMode !== undefined && { realMode: options.realMode }),
   });
   const { process } = made;
-  const mapping = process.mmap({
-    length: MEMORY,
-    prot: PROT_READ | PROT_WRITE,
-    flags: MAP_PRIVATE | MAP_ANONYMOUS,
-  });
-  if (typeof mapping === "number" || !mapping.bytes) throw new Error("no memory");
+  const bytes = options.memory ?? anonymous(process);
   const vm = KvmSystem.open(process).createVm();
-  const memory = { address: mapping.address, bytes: mapping.bytes, base: Number(mapping.address) };
+  const address = process.addressOf(bytes);
+  const memory = { address, bytes, base: Number(address) };
   vm.setMemoryRegion({ slot: 0, guestAddress: 0n, memory: memory.bytes });
   if (made.kernel.profile !== "3.11") {
     for (const nr of [H_STUFF_TCE, H_PUT_TCE_INDIRECT]) vm.enableCap(KVM_CAP_PPC_ENABLE_HCALL, [BigInt(nr), 1n]);
