@@ -20,12 +20,16 @@ export const barsDescription = z.record(
   z.strictObject({ address: z.number().int().nonnegative() }),
 );
 
-/** An expansion ROM that firmware left at 0xc0000: one image, for which function it is, blocks of 512 bytes. */
+/**
+ * An expansion ROM that firmware left at 0xc0000: for which function it is, the length of its image, and how much of it
+ * stayed resident, in blocks of 512 bytes.
+ */
 export const shadowRomDescription = z.strictObject({
   vendor: z.number().int().min(0).max(0xffff),
   device: z.number().int().min(0).max(0xffff),
   class: z.number().int().min(0).max(0xffffff),
   blocks: z.number().int().min(1).max(255),
+  resident: z.number().int().min(1).max(255),
 });
 
 export type ShadowRomDescription = z.infer<typeof shadowRomDescription>;

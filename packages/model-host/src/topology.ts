@@ -2,6 +2,7 @@
 import { formatBdf, parseBdf, type TopologyDescription } from "@minivmm/pci";
 import { optionRom } from "@minivmm/pci/devices";
 import type { FunctionDescription, HostDescription } from "./description.ts";
+import type { ShadowRomDescription } from "./platform.ts";
 
 type PciFunctionDescription = TopologyDescription["domains"][number]["devices"][number];
 
@@ -52,7 +53,7 @@ export function topologyOf(host: HostDescription, facts: TopologyFacts): Topolog
           driver: driver ?? null,
           ...(options || isGiven ? { options: { ...options, ...(isGiven ? { given: true } : {}) } } : {}),
           ...(windows ? { windows: withoutUndefined(windows) } : {}),
-          ...(shadowRom ? { shadowRom: optionRom({ ...shadowRom, classCode: shadowRom.class }) } : {}),
+          ...(shadowRom ? { shadowRom: shadowContents(shadowRom) } : {}),
           ...(children ? { children: children.map((child) => convert(child, below)) } : {}),
         };
       };
@@ -85,4 +86,9 @@ function platformOf(host: HostDescription, domain: Domain, profile: string): obj
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
+}
+
+/** Firmware copied one image and ran it, so that the ones behind it are missing. */
+function shadowContents({ vendor, device, class: classCode, blocks, resident }: ShadowRomDescription): Uint8Array {
+  return optionRom({ vendor, device, classCode, images: [{ blocks, resident }], cut: true });
 }

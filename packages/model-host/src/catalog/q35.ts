@@ -277,7 +277,7 @@ export const q35: HostDescription = {
           driver: VFIO,
           bars: { ...bar(0, 0xfc00_0000), ...bar(2, 0xfea0_a000) },
           // What is left of the network card's boot ROM after it has found nothing to boot from.
-          shadowRom: { vendor: 0x8086, device: 0x10d3, class: 0x020000, blocks: 7 },
+          shadowRom: { vendor: 0x8086, device: 0x10d3, class: 0x020000, blocks: 0x93, resident: 7 },
         },
         { at: "04.0", model: "nec-xhci", driver: VFIO, bars: bar(0, 0xfea0_0000) },
         edu("05.0", 0xfe90_0000),

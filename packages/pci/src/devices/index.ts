@@ -5,7 +5,7 @@ export { E1000eDevice, type E1000eOptions } from "./e1000e/index.ts";
 export { EduDevice, type EduOptions, edu } from "./edu.ts";
 export { HdaDevice, type HdaOptions } from "./hda/index.ts";
 export { NvmeDevice, type NvmeOptions, nvme } from "./nvme/index.ts";
-export { type OptionRomOptions, optionRom } from "./option-rom.ts";
+export { type OptionRomOptions, optionRom, type RomImage } from "./option-rom.ts";
 export { PassiveDevice, type PassiveOptions, passive } from "./passive.ts";
 export { PciTestDevice } from "./testdev.ts";
 export { type After, realAfter } from "./timer.ts";

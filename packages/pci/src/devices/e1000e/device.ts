@@ -25,7 +25,8 @@ const MSIX_SIZE = 0x4000;
 const MSIX_PBA = 0x2000;
 const MSIX_VECTORS = 5;
 const ROM_SIZE = 0x4_0000;
-const ROM_BLOCKS = 0x93;
+/** One for a PC's firmware, one for EFI. */
+const ROM_IMAGES = [{ blocks: 0x93 }, { blocks: 0x155, type: 3 }] as const;
 const IOADDR = 0;
 const IODATA = 4;
 
@@ -45,7 +46,7 @@ export class E1000eDevice extends PciDevice {
     vendor: 0x8086,
     device: 0x10d3,
     classCode: 0x020000,
-    blocks: ROM_BLOCKS,
+    images: ROM_IMAGES,
     size: ROM_SIZE,
   });
   #ioAddress = 0;

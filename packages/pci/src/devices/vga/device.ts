@@ -4,6 +4,7 @@
 import type { BarWidth } from "../../bar.ts";
 import { PciDevice } from "../../device.ts";
 import { displayIdentification } from "./edid.ts";
+import { DisplayExtension, EXTENSION_REGISTERS } from "./extension.ts";
 import { LegacyVga } from "./legacy.ts";
 
 const EDID_SIZE = 0x180;
@@ -11,18 +12,12 @@ const PORTS_AT = 0x400;
 const FIRST_PORT = 0x3c0;
 const PORTS = 0x20;
 const EXTENSION_AT = 0x500;
-const EXTENSION_REGISTERS = 11;
 const ENDIAN_AT = 0x600;
 const ENDIAN_SIZE = 8;
 const LITTLE_ENDIAN = 0x1e1e_1e1e;
 const BIG_ENDIAN = 0xbebe_bebe;
 const MMIO_SIZE = 0x1000;
 
-const INDEX_ID = 0;
-const INDEX_ENABLE = 4;
-const INDEX_VIDEO_MEMORY = 10;
-const ID5 = 0xb0c5;
-const UNIT = 64 * 1024;
 const MEBIBYTE = 1024 * 1024;
 
 export interface VgaOptions {
@@ -34,7 +29,7 @@ export class VgaDevice extends PciDevice {
   readonly memory: Uint8Array;
   override readonly legacy: LegacyVga;
   readonly #edid = displayIdentification();
-  readonly #extension = new Uint16Array(EXTENSION_REGISTERS);
+  readonly #extension: DisplayExtension;
   #bigEndian = false;
 
   constructor(options: VgaOptions = {}) {
@@ -51,7 +46,7 @@ export class VgaDevice extends PciDevice {
     this.addBar({ index: 2, type: "mem32", size: MMIO_SIZE, prefetchable: false });
     this.memory = new Uint8Array(size);
     this.legacy = new LegacyVga(this.memory);
-    this.#toPowerOn();
+    this.#extension = new DisplayExtension(size);
   }
 
   readBar(bar: number, offset: number, width: BarWidth, out: Uint32Array): void {
@@ -76,32 +71,37 @@ export class VgaDevice extends PciDevice {
 
   protected onReset(): void {
     this.legacy.reset();
-    this.#toPowerOn();
-  }
-
-  #toPowerOn(): void {
-    this.#extension.fill(0);
-    this.#extension[INDEX_ID] = ID5;
-    this.#extension[INDEX_VIDEO_MEMORY] = this.memory.length / UNIT;
+    this.#extension.reset();
     this.#bigEndian = false;
   }
 
   #readRegisters(offset: number, width: BarWidth, out: Uint32Array): void {
     out[0] = 0;
     out[1] = 0;
-    for (let i = 0; i < width; i++) out[i >> 2]! |= this.#byte(offset + i) << ((i & 3) * 8);
+    const extension = offset >= EXTENSION_AT && offset < EXTENSION_AT + EXTENSION_REGISTERS * 2;
+    if (extension) {
+      // Registers of sixteen bits; a byte gets the low half of its register.
+      for (let i = 0; i < width; i += 2) out[i >> 2]! |= this.#extensionWord(offset + i) << ((i & 2) * 8);
+      if (width === 1) out[0]! &= 0xff;
+    } else if (offset >= ENDIAN_AT && offset < ENDIAN_AT + ENDIAN_SIZE) {
+      // Registers of 32 bits, and nothing narrower.
+      if (width >= 4) out[0] = this.#endianWord(offset);
+      if (width === 8) out[1] = this.#endianWord(offset + 4);
+    } else for (let i = 0; i < width; i++) out[i >> 2]! |= this.#byte(offset + i) << ((i & 3) * 8);
+  }
+
+  #extensionWord(at: number): number {
+    return this.#extension.read((at - EXTENSION_AT) >> 1);
+  }
+
+  #endianWord(at: number): number {
+    if (at === ENDIAN_AT) return ENDIAN_SIZE;
+    return at === ENDIAN_AT + 4 ? (this.#bigEndian ? BIG_ENDIAN : LITTLE_ENDIAN) : 0;
   }
 
   #byte(at: number): number {
     if (at < EDID_SIZE) return this.#edid[at] ?? 0;
     if (at >= PORTS_AT && at < PORTS_AT + PORTS) return this.legacy.readRegister(at - PORTS_AT + FIRST_PORT);
-    const register = (at - EXTENSION_AT) >> 1;
-    if (at >= EXTENSION_AT && register < EXTENSION_REGISTERS) {
-      return (this.#extension[register]! >>> ((at & 1) * 8)) & 0xff;
-    }
-    if (at >= ENDIAN_AT && at < ENDIAN_AT + 4) return at === ENDIAN_AT ? ENDIAN_SIZE : 0;
-    if (at >= ENDIAN_AT + 4 && at < ENDIAN_AT + ENDIAN_SIZE)
-      return (this.#bigEndian ? BIG_ENDIAN : LITTLE_ENDIAN) & 0xff;
     return 0xff;
   }
 
@@ -114,13 +114,6 @@ export class VgaDevice extends PciDevice {
       if (value >>> 0 === BIG_ENDIAN) this.#bigEndian = true;
       else if (value === LITTLE_ENDIAN) this.#bigEndian = false;
     } else if (offset >= EXTENSION_AT && width === 2)
-      this.#writeExtension((offset - EXTENSION_AT) >> 1, value & 0xffff);
-  }
-
-  #writeExtension(index: number, value: number): void {
-    if (index === INDEX_ID || index >= INDEX_VIDEO_MEMORY) return;
-    // Geometry can be set while the extension is off; afterwards only the window into memory moves.
-    const fixed = (this.#extension[INDEX_ENABLE]! & 1) !== 0 && index < INDEX_ENABLE;
-    if (!fixed) this.#extension[index] = value;
+      this.#extension.write((offset - EXTENSION_AT) >> 1, value & 0xffff);
   }
 }

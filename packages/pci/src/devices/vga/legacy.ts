@@ -1,9 +1,10 @@
-// The VGA registers behind ports 0x3b0..0x3df and the memory window at 0xa0000 (IBM VGA technical reference), as state
-// that software can set up and read back. The window shows video memory in the linear order of the chained modes.
+// The VGA registers behind ports 0x3b0..0x3df (IBM VGA technical reference), as state that software can set up and read
+// back; those that rule the memory window at 0xa0000 take effect there (planes.ts).
 // Invariants: ports are bytes; CRT controller ports answer at 0x3b4 or 0x3d4 as the miscellaneous register says, the
 // others of the pair give ones.
 
 import type { LegacyDisplay } from "../../ports.ts";
+import { VgaPlanes } from "./planes.ts";
 
 const ATTRIBUTE = 0x3c0;
 const ATTRIBUTE_DATA = 0x3c1;
@@ -21,10 +22,14 @@ const GRAPHICS = 0x3cf;
 const MISC_COLOUR = 0x01;
 const STATUS_RETRACE = 0x09;
 const NO_PORT = 0xff;
-const WINDOW_SIZE = 0x2_0000;
+/** Bits that the sequencer, graphics and attribute registers have. */
+const SEQUENCER_BITS = [0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0x00, 0x00, 0xff] as const;
+const GRAPHICS_BITS = [0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff] as const;
+const ATTRIBUTE_BITS = [0xef, 0xff, 0x3f, 0x0f, 0x0f] as const;
+const PALETTE_ENTRIES = 16;
 
 export class LegacyVga implements LegacyDisplay {
-  readonly #memory: Uint8Array;
+  readonly #planes: VgaPlanes;
   readonly #sequencer = new Uint8Array(8);
   readonly #graphics = new Uint8Array(16);
   readonly #attribute = new Uint8Array(32);
@@ -46,11 +51,12 @@ export class LegacyVga implements LegacyDisplay {
   #retrace = 0;
 
   constructor(memory: Uint8Array) {
-    this.#memory = memory;
+    this.#planes = new VgaPlanes(memory, this.#sequencer, this.#graphics);
   }
 
   reset(): void {
     for (const bank of [this.#sequencer, this.#graphics, this.#attribute, this.#crt, this.#palette]) bank.fill(0);
+    this.#planes.reset();
     this.#misc = 0;
     this.#feature = 0;
     this.#sequencerIndex = 0;
@@ -68,11 +74,11 @@ export class LegacyVga implements LegacyDisplay {
 
   /** A byte of the window, `at` counted from 0xa0000. */
   readMemory(at: number): number {
-    return at >= 0 && at < WINDOW_SIZE ? (this.#memory[at] ?? NO_PORT) : NO_PORT;
+    return this.#planes.read(at);
   }
 
   writeMemory(at: number, value: number): void {
-    if (at >= 0 && at < WINDOW_SIZE) this.#memory[at] = value;
+    this.#planes.write(at, value);
   }
 
   readPort(port: number): number {
@@ -142,7 +148,7 @@ export class LegacyVga implements LegacyDisplay {
         this.#sequencerIndex = value & 7;
         return;
       case SEQUENCER:
-        this.#sequencer[this.#sequencerIndex] = value;
+        this.#sequencer[this.#sequencerIndex] = value & SEQUENCER_BITS[this.#sequencerIndex]!;
         return;
       case DAC_MASK:
         this.#dacMask = value;
@@ -164,7 +170,7 @@ export class LegacyVga implements LegacyDisplay {
         this.#graphicsIndex = value & 0xf;
         return;
       case GRAPHICS:
-        this.#graphics[this.#graphicsIndex] = value;
+        this.#graphics[this.#graphicsIndex] = value & (GRAPHICS_BITS[this.#graphicsIndex] ?? 0);
         return;
     }
     switch (port & 0xf) {
@@ -190,7 +196,11 @@ export class LegacyVga implements LegacyDisplay {
 
   #writeAttribute(value: number): void {
     if (!this.#attributeData) this.#attributeIndex = value & 0x3f;
-    else if ((this.#attributeIndex & 0x1f) < 0x15) this.#attribute[this.#attributeIndex & 0x1f] = value & 0x3f;
+    else {
+      const index = this.#attributeIndex & 0x1f;
+      const bits = index < PALETTE_ENTRIES ? 0x3f : (ATTRIBUTE_BITS[index - PALETTE_ENTRIES] ?? 0);
+      this.#attribute[index] = value & bits;
+    }
     this.#attributeData = !this.#attributeData;
   }
 
