@@ -5,7 +5,7 @@
 // Registers that live through main: r31 = BAR 0, r30 = offset, r29 = end, r28 = doorbell stride, r27 = number for the
 // FAIL line, r26 = log2 of the block size.
 
-import { buildElf, PF_R, PF_W, PF_X, r1, r3, r4, r5, r26, r27, r29, r30, r31 } from "@minivmm/ppc64/asm";
+import { buildElf, PF_R, PF_W, PF_X, r1, r3, r4, r5, r26, r27, r29, r30 } from "@minivmm/ppc64/asm";
 import {
   type BareDiskOptions,
   type BareSettings,
@@ -16,17 +16,11 @@ import {
 } from "./bare-layout.ts";
 import { CMD_READ, CMD_WRITE, emitNvmeDriver } from "./bare-nvme.ts";
 import { emitConfigAccess, emitConsole, emitDmaMapping, emitPowerOff, emitRtas } from "./bare-platform.ts";
+import { assignBar, failUnlessEqual, failUnlessZero, findController, printNumber } from "./bare-steps.ts";
 import { emitEndianTrampoline } from "./bare-trampoline.ts";
 import { type DiskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
 import { GuestCode } from "./guest-code.ts";
 import { emitNumberRoutines, emitPatternRoutines, loadPattern } from "./guest-routines.ts";
-
-const PCI_VENDOR_ID = 0x00;
-const PCI_COMMAND = 0x04;
-const PCI_CLASS_REVISION = 0x08;
-const PCI_BASE_ADDRESS_0 = 0x10;
-const PCI_COMMAND_MEMORY_MASTER = 6;
-const CLASS_NVME = 0x010802;
 
 /** ELF image: one segment, entered at its first byte. */
 export function bareDiskProgram(options: BareDiskOptions = {}): Uint8Array {
@@ -88,74 +82,15 @@ function emitMain(code: GuestCode, s: BareSettings): void {
   a.b("powerOff");
 }
 
-function findController(code: GuestCode): void {
-  const { a } = code;
-  a.li(r3, PCI_VENDOR_ID);
-  a.li(r4, 4);
-  a.bl("readConfig");
-  a.mr(r27, r3);
-  code.print("pci: device ");
-  printNumber(code, r27, "putHex");
-  a.li(r3, PCI_CLASS_REVISION);
-  a.li(r4, 4);
-  a.bl("readConfig");
-  a.srdi(r27, r3, 8);
-  code.print(", class ");
-  printNumber(code, r27, "putHex");
-  code.print("\n");
-  a.li64(r4, CLASS_NVME);
-  a.cmpd(r27, r4);
-  failUnlessEqual(code, "not an NVMe controller, class");
-}
-
-/** BAR 0 is 64 bits wide, whichever window it goes to. Memory decoding and bus mastering come after the address. */
-function assignBar(code: GuestCode, s: BareSettings): void {
-  const { a } = code;
-  const write = (register: number, size: number, value: number): void => {
-    a.li(r3, register);
-    a.li(r4, size);
-    a.li64(r5, value);
-    a.bl("writeConfig");
-    failUnlessZero(code, "writing configuration space, RTAS status");
-  };
-  write(PCI_BASE_ADDRESS_0, 4, s.barBusAddress % 2 ** 32);
-  write(PCI_BASE_ADDRESS_0 + 4, 4, Math.floor(s.barBusAddress / 2 ** 32));
-  write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY_MASTER);
-  a.li64(r31, s.barRealAddress);
-}
-
 function setRange(code: GuestCode, from: number, to: number): void {
   code.a.li64(r30, from);
   code.a.li64(r29, to);
-}
-
-function printNumber(code: GuestCode, register: number, routine: "putDecimal" | "putHex"): void {
-  code.a.mr(r3, register);
-  code.a.bl(routine);
 }
 
 function reportBytes(code: GuestCode, bytes: number, ending: string): void {
   code.a.li64(r3, bytes);
   code.a.bl("putDecimal");
   code.print(` bytes${ending}`);
-}
-
-/** Ends with a FAIL line unless r3 is zero; r3 is the number that the line shows. */
-function failUnlessZero(code: GuestCode, what: string): void {
-  code.a.mr(r27, r3);
-  code.a.cmpdi(r3, 0);
-  failUnlessEqual(code, what);
-}
-
-/** Ends with a FAIL line, the number in r27 and power-off, unless CR0 says equal. */
-function failUnlessEqual(code: GuestCode, what: string): void {
-  const good = code.fresh("good");
-  code.a.beq(good);
-  code.print(`\nminivmm-bare: FAIL ${what} `);
-  printNumber(code, r27, "putHex");
-  code.print("\n");
-  code.a.b("powerOff");
-  code.a.label(good);
 }
 
 /** "verifyRead", "verifyWritten", "writePattern": the range r30..r29 in requests of REQUEST_BYTES. */

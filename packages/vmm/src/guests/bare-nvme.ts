@@ -32,7 +32,7 @@ const CMD_FLUSH = 0;
 export const CMD_WRITE = 1;
 export const CMD_READ = 2;
 
-const NAMESPACE = 1;
+export const NAMESPACE = 1;
 const ENTRIES = 8;
 /** How often a state is looked at before it counts as never coming. */
 const PATIENCE = 20_000_000;
@@ -43,13 +43,13 @@ const STATE_HEAD = 4;
 const STATE_PHASE = 8;
 const STATE_BYTES = 16;
 /** Offsets in a command. */
-const CDW0 = 0;
-const NSID = 4;
-const PRP1 = 24;
-const PRP2 = 32;
-const CDW10 = 40;
-const CDW11 = 44;
-const CDW12 = 48;
+export const CDW0 = 0;
+export const NSID = 4;
+export const PRP1 = 24;
+export const PRP2 = 32;
+export const CDW10 = 40;
+export const CDW11 = 44;
+export const CDW12 = 48;
 
 /** "waitReady": r3 = wanted value of CSTS.RDY; r3 = 0, or 1 when it never came or the controller gave up (CSTS.CFS). */
 function emitWaitReady(code: GuestCode): void {

@@ -2,6 +2,15 @@
 
 export { bareDiskProgram } from "./bare-disk.ts";
 export { type BareDiskOptions, MMIO_WINDOW_32, MMIO_WINDOW_64 } from "./bare-layout.ts";
+export {
+  TCE_BENCH_DISK,
+  TCE_BENCH_PASS,
+  TCE_BENCH_RAM,
+  TCE_BENCH_WRITTEN,
+  type TceBenchPart,
+  tceBenchBatch,
+  tceBenchProgram,
+} from "./bare-tce.ts";
 export { type DiskPattern, diskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
 export { NVME_MODULES, VSCSI_MODULES } from "./linux-calls.ts";
 export type { LinuxDiskInitOptions } from "./linux-disk.ts";
