@@ -34,7 +34,8 @@ type Entry = "here" | { readonly skip: string } | null;
 class RealMachine implements Machine {
   readonly name: string;
   readonly #limit: number;
-  readonly #parameters: ReadonlyMap<string, string>;
+  /** Of VFIO's modules, as they were before the first case. */
+  #parameters: ReadonlyMap<string, string> | null = null;
   readonly #host: Host;
   #entry: Entry = null;
 
@@ -42,14 +43,14 @@ class RealMachine implements Machine {
     this.#host = realHost();
     this.name = `this machine, Linux ${textOf(this.#host, "/proc/sys/kernel/osrelease")}`;
     this.#limit = caseLimit;
-    this.#parameters = moduleParameters(this.#host);
-    adoptOrphans();
   }
 
   isolated<T>(recorded: RecordedMachine, run: () => T): T {
     const skip = unfit(this.#host, recorded);
     if (skip !== null) return this.#entering({ skip }, run);
+    this.#parameters ??= moduleParameters(this.#host);
     setBack(this.#host, recorded, this.#parameters);
+    adoptOrphans();
     const child = forkProcess(() => this.#entering("here", run));
     const ended = child.join(this.#limit);
     if (!ended) child.kill();
