@@ -6,9 +6,11 @@ import type { HostDescription } from "./description.ts";
 type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
 /** The sPAPR IOMMU, or null on hosts with another one or none. */
-export function installIommu(vfio: VfioCore, { iommu }: HostDescription): SpaprTceIommu | null {
+export function installIommu(vfio: VfioCore, { arch, iommu }: HostDescription): SpaprTceIommu | null {
   switch (iommu.kind) {
     case "none":
+      // The module is there and answers for itself, though no device can ever be attached.
+      if (arch === "x86_64") vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { topology: vfio.topology }));
       return null;
     case "type1": {
       vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { ...hardwareOf(iommu), topology: vfio.topology }));
