@@ -89,8 +89,6 @@ interface Imports {
   readonly load: number;
   readonly store: number;
   readonly touch: number;
-  /** Type of compiled code for hypercalls. */
-  readonly compiled: number;
 }
 
 /** r3 to r7 go in; out come whether the call was answered, and then r3 and r4. */
@@ -114,11 +112,11 @@ export function interpreterModule(table: InstructionTable, memoryBytes: number):
     load: module.importFunction("env", "load", [...two, "i32"], ["i32"]),
     store: module.importFunction("env", "store", [...two, "i32"], ["i32"]),
     touch: module.importFunction("env", "touch", [...two, ...two], ["i32"]),
-    compiled: module.typeOf(COMPILED_PARAMS, COMPILED_RESULTS),
   };
   const helpers = addHelpers(module);
+  const ask = addAsk(module);
   const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers), "step");
-  module.addFunction([], ["i32"], (f) => runFunction(f, table, imports, helpers, step), "run");
+  module.addFunction([], ["i32"], (f) => runFunction(f, table, imports, helpers, { step, ask }), "run");
   addMemoryTools(module);
   addGuestMemory(module);
   return module.bytes();
@@ -178,27 +176,33 @@ function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports
   return seq(block(other, dispatch(ip, table.handlers.map(code), other)), call(imports.system, ip.get));
 }
 
-/** On to `otherwise` when there is no compiled code, or it has no answer. */
-function askCompiled(
-  imports: Imports,
-  { w, n, state64, setState64 }: ReturnType<typeof recordOperands>,
-  otherwise: Label,
-): Stmt {
-  const [r3, r4, answered] = [w[0], w[1], n[0]];
-  const gpr = (number: number): I64 => state64(gprOffset(number));
-  return seq(
-    brIf(otherwise, i32.eqz(i32.load(zero, COMPILED))),
-    callIndirect(imports.compiled, zero, gpr(3), gpr(4), gpr(5), gpr(6), gpr(7)),
-    r4.set(left64),
-    r3.set(left64),
-    answered.set(left32),
-    brIf(otherwise, i32.eqz(answered.get)),
-    setState64(gprOffset(3), r3.get),
-    setState64(gprOffset(4), r4.get),
-  );
+/**
+ * Asks compiled code for the hypercall in r3 to r7; 1 when it was answered, with r3 and r4 replaced. A function of its own:
+ * with the indirect call inside, the compiler spills what `run` keeps in registers, and every memory loop pays for it.
+ */
+function addAsk(module: ModuleBuilder): number {
+  const compiled = module.typeOf(COMPILED_PARAMS, COMPILED_RESULTS);
+  return module.addFunction([], ["i32"], (f) => {
+    const [r3, r4, answered] = [local64(f), local64(f), local32(f)];
+    const gpr = (number: number): I64 => i64.load(zero, gprOffset(number));
+    return seq(
+      callIndirect(compiled, zero, gpr(3), gpr(4), gpr(5), gpr(6), gpr(7)),
+      r4.set(left64),
+      r3.set(left64),
+      answered.set(left32),
+      when(answered.get, seq(i64.store(zero, r3.get, gprOffset(3)), i64.store(zero, r4.get, gprOffset(4)))),
+      answered.get,
+    );
+  });
 }
 
-function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports, helpers: Helpers, step: number): Stmt {
+/** Functions of the module that `run` calls. */
+interface Own {
+  readonly step: number;
+  readonly ask: number;
+}
+
+function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports, helpers: Helpers, own: Own): Stmt {
   const [ip, quota, tlb, entry, left, status] = [
     local32(f),
     local32(f),
@@ -235,7 +239,7 @@ function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports,
     load: (address, bytes, signed) => after(probe(address, bytes, false), loadBytes(bytes, signed, translated(false))),
     store: (address, bytes, value) => seq(probe(address, bytes, true), storeBytes(bytes, translated(true), value)),
     host: (address, bytes, write) => after(probe(address, bytes, write), translated(write)),
-    hypercall: askCompiled(imports, common, slow),
+    hypercall: seq(brIf(slow, i32.eqz(i32.load(zero, COMPILED))), brIf(slow, i32.eqz(call(own.ask) as I32))),
     jumpInPage: seq(
       quota.set(i32.add(quota.get, i32.sub(i32.load(ip.get, 8), i32.const(RECORD_BYTES)))),
       ip.set(i32.add(ip.get, i32.load(ip.get, 8))),
@@ -283,7 +287,7 @@ function runFunction(f: FunctionBody, table: InstructionTable, imports: Imports,
           next,
           block(slow, dispatch(ip, handlers, slow)),
           spill(pc, remaining),
-          outcome(call(step, ip.get), advance),
+          outcome(call(own.step, ip.get), advance),
         ),
       ),
     ),
