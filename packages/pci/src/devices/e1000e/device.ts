@@ -1,7 +1,8 @@
 // Intel's 82574L gigabit Ethernet controller as a PCI function: registers in BAR 0, flash in BAR 1, an address and data
 // pair in I/O BAR 2, MSI-X in BAR 3, an expansion ROM. Source: 82574L datasheet, revision 3.4.
 // Registers are dwords; an 8-byte access is two of them, a narrower write replaces the whole register.
-// Invariant: two receive and two transmit queues; what is sent goes to the wire, or back in when RCTL says loopback.
+// Two transmit queues and one of the two receive queues are served; what is sent goes to the wire, or comes back in when
+// RCTL or the PHY says loopback.
 import { type BarWidth, ROM_BAR } from "../../bar.ts";
 import { addAer, addDsn } from "../../caps/extended.ts";
 import { Msi } from "../../caps/msi.ts";
@@ -14,7 +15,10 @@ import { optionRom } from "../option-rom.ts";
 import { Eeprom } from "./eeprom.ts";
 import { CAUSE_MDAC, E1000eInterrupts } from "./interrupts.ts";
 import { Phy } from "./phy.ts";
+import { Receiver } from "./receive.ts";
 import * as regs from "./registers.ts";
+import type { RingHost } from "./ring.ts";
+import { Transmitter } from "./transmit.ts";
 
 const FLASH_BAR = 1;
 const IO_BAR = 2;
@@ -30,7 +34,15 @@ const ROM_IMAGES = [{ blocks: 0x93 }, { blocks: 0x155, type: 3 }] as const;
 const IOADDR = 0;
 const IODATA = 4;
 
+/** The other end of the cable. */
+export interface EthernetWire {
+  /** A frame without its checksum, valid during the call. */
+  send(frame: Uint8Array): void;
+}
+
 export interface E1000eOptions {
+  /** Default: nobody is there. */
+  readonly wire?: EthernetWire;
   /** Ethernet address, "52:54:00:12:34:56" by default. */
   readonly mac?: string;
 }
@@ -42,6 +54,8 @@ export class E1000eDevice extends PciDevice {
   readonly #interrupts: E1000eInterrupts;
   readonly #eeprom: Eeprom;
   readonly #phy = new Phy();
+  readonly #transmitter: Transmitter;
+  readonly #receiver: Receiver;
   readonly #rom = optionRom({
     vendor: 0x8086,
     device: 0x10d3,
@@ -99,6 +113,19 @@ export class E1000eDevice extends PciDevice {
         },
       },
     );
+    const rings: RingHost = {
+      get dma() {
+        return self.dma;
+      },
+      get: (offset) => this.#get(offset),
+      set: (offset, value) => this.#set(offset, value),
+      raise: (causes) => this.#interrupts.raise(causes),
+      get perQueue() {
+        return self.msix?.enabled ?? false;
+      },
+    };
+    this.#receiver = new Receiver(rings);
+    this.#transmitter = new Transmitter(rings, (frame) => this.#sent(frame, options.wire ?? null));
     for (const [, offset, , write] of regs.E1000E_REGISTERS) this.#writable[offset >> 2] = write;
     this.#toPowerOn();
   }
@@ -128,8 +155,14 @@ export class E1000eDevice extends PciDevice {
     if (width === 8) this.#writeWord(bar, offset + 4, hi >>> 0);
   }
 
+  /** A frame from the wire, without its checksum. False: it was not taken. */
+  receive(frame: Uint8Array): boolean {
+    return this.#receiver.receive(frame);
+  }
+
   protected onReset(): void {
     this.#ioAddress = 0;
+    this.#transmitter.reset();
     this.#phy.reset();
     this.#toPowerOn();
   }
@@ -224,9 +257,26 @@ export class E1000eDevice extends PciDevice {
       case regs.IMC:
         this.#interrupts.disable(value);
         return;
+      case regs.TCTL:
+        this.#store(offset, value);
+        for (let queue = 0; queue < regs.QUEUES; queue++) this.#transmitter.run(queue);
+        return;
+      case regs.TDT:
+      case regs.TDT + regs.QUEUE_STRIDE:
+        this.#store(offset, value);
+        this.#transmitter.run((offset - regs.TDT) / regs.QUEUE_STRIDE);
+        return;
       default:
         this.#store(offset, value);
     }
+  }
+
+  #sent(frame: Uint8Array, wire: EthernetWire | null): void {
+    for (const counter of [regs.GPTC, regs.TPT]) this.#set(counter, (this.#get(counter) + 1) >>> 0);
+    this.#set(regs.GOTCL, (this.#get(regs.GOTCL) + frame.length) >>> 0);
+    const loopback = (this.#get(regs.RCTL) & regs.RCTL_LBM) === regs.RCTL_LBM_MAC || this.#phy.loopback;
+    if (loopback) this.#receiver.receive(frame);
+    else wire?.send(frame);
   }
 
   #store(offset: number, value: number): void {

@@ -14,6 +14,7 @@ const PAGE_SELECT = 31;
 const CONTROL = 0;
 const CONTROL_RESET = 0x8000;
 const CONTROL_RESTART = 0x0200;
+const CONTROL_LOOPBACK = 0x4000;
 
 interface PhyRegister {
   readonly value: number;
@@ -52,6 +53,11 @@ export class Phy {
 
   constructor() {
     this.reset();
+  }
+
+  /** What is sent comes back. */
+  get loopback(): boolean {
+    return (this.#registers[CONTROL]! & CONTROL_LOOPBACK) !== 0;
   }
 
   reset(): void {

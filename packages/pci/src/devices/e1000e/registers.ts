@@ -77,6 +77,7 @@ export const RCTL_EN = 0x0000_0002;
 export const RCTL_UPE = 0x0000_0008;
 export const RCTL_MPE = 0x0000_0010;
 export const RCTL_LBM = 0x0000_00c0;
+export const RCTL_LBM_MAC = 0x0000_0040;
 export const RCTL_BAM = 0x0000_8000;
 export const RCTL_SECRC = 0x0400_0000;
 export const RCTL_BSEX = 0x0200_0000;
