@@ -20,7 +20,7 @@ const config = mergeConfig(shared, {
   test: {
     outputFile: { json: "reports/test-rig.json" },
     passWithNoTests: true,
-    testTimeout: 7_200_000,
+    testTimeout: 22_000_000,
     fileParallelism: false,
   },
 });

@@ -3,6 +3,7 @@
 // more here, so that what the processor leaves (a page, a value) is this process's. Registers are touched once.
 // The lowest descriptors are Node's own, which stay open, since its engine writes to them; a limit on descriptors is one
 // on those of the case and the three that every process begins with.
+// Where nothing is mapped there is nothing to try: that is what SIGSEGV means.
 // Invariants: a child that does not end in time is killed and is an error of the case.
 
 import type { Host, Rlimit } from "@minivmm/host";
@@ -10,6 +11,7 @@ import * as real from "@minivmm/host/real";
 import { ConformanceError } from "../error.ts";
 import type { Actor, Job, Touch, Touched } from "../machine.ts";
 
+const SIGSEGV = 11;
 const MADV_NOHUGEPAGE = 15;
 const CHILD_MS = 60_000;
 const STANDARD_FDS = 3;
@@ -49,11 +51,12 @@ export class RealActor implements Actor {
   }
 
   touch({ address, width, store }: Touch): Touched {
+    const kind = real.memoryKind(address);
+    if (kind === null) return { signal: SIGSEGV };
     // Bigints travel as text.
     const ended = real.forkProcess(() => real.access(address, width, store).toString()).join(CHILD_MS);
     if (ended && "signal" in ended) return { signal: ended.signal };
     const value = BigInt(resultOf(ended, "a touch of memory"));
-    const kind = real.memoryKind(address);
     return { value: kind === "private" || kind === "shared" ? real.access(address, width, store) : value };
   }
 

@@ -19,7 +19,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   aw39: ["--iommu", "intremap=on,aw-bits=39"],
   noiommu: ["--iommu", "none"],
 };
-const SECONDS = 3600;
+const SECONDS = 7200;
 /** A kernel gives up while it boots when the emulator is too slow for its check of the timer. */
 const ATTEMPTS = 3;
 const DIED = 125;

@@ -7,7 +7,10 @@ import { loadRecording } from "../../src/index.ts";
 import { recordingUrl, replayInRig, type TimedReport } from "./boot.ts";
 import { exceptionFor } from "./exceptions.ts";
 
-const files = readdirSync(fileURLToPath(recordingUrl("."))).filter((file) => /^x86-.*\.jsonl(\.gz)?$/.test(file));
+// The shorter name first: "-more" writes where some devices keep it.
+const files = readdirSync(fileURLToPath(recordingUrl(".")))
+  .filter((file) => /^x86-.*\.jsonl(\.gz)?$/.test(file))
+  .sort((a, b) => a.length - b.length);
 const kernelOf = (file: string): string => /^x86-(\d+\.\d+)/.exec(file)?.[1] ?? "";
 const kernels = [...new Set(files.map(kernelOf))].filter((kernel) => kernel !== "").sort();
 

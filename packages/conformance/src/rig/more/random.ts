@@ -124,6 +124,11 @@ export function configSweeps(machine: RecordedMachine): X86Case[] {
   });
 }
 
+/** The emulated devices keep what is written between their capabilities, over resets and cases. */
+const CLEARED = Array.from({ length: 48 }, (_, at) => {
+  return { op: "pwrite", fd: "D", region: 7, off: 64 + at * 4, bytes: "00000000" };
+});
+
 /** Reads and writes of configuration space at any place and of any size. */
 export function randomConfig(machine: RecordedMachine, seeds: number, steps: number): X86Case[] {
   return DEVICES.flatMap((device, at) =>
@@ -139,7 +144,13 @@ export function randomConfig(machine: RecordedMachine, seeds: number, steps: num
         ];
       }).flat();
       const why = "configuration space written anywhere";
-      return caseOf(machine, `random.config.${device}.${seed}`, why, [...opened(device), ...body], EMULATED);
+      return caseOf(
+        machine,
+        `random.config.${device}.${seed}`,
+        why,
+        [...opened(device), ...body, ...CLEARED],
+        EMULATED,
+      );
     }),
   );
 }

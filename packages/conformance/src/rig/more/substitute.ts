@@ -1,6 +1,6 @@
 // Recorded cases with other devices in the place of theirs.
-// A case that touches registers behind a BAR means those of its kind of device, so only devices of that kind take its
-// place; any other case may be asked of any device.
+// A case that touches registers behind a BAR means those of its kind of device, as a driver does that it binds, so only
+// devices of that kind take its place; any other case may be asked of any device.
 // Invariants: a device's name appears in paths, names and the fields of steps; all of it is replaced at once.
 
 import type { Json } from "../../lines.ts";
@@ -47,7 +47,7 @@ export function otherPlaces(cases: readonly X86Case[], count: number): X86Case[]
       return [];
     const kind = Object.values(KINDS).find((members) => members.includes(device)) ?? [];
     const numbers = new Numbers(index + 1);
-    const free = (touchesRegisters(each.steps) ? kind : DEVICES).filter((other) => other !== device);
+    const free = (meansItsKind(each.steps) ? kind : DEVICES).filter((other) => other !== device);
     const chosen = new Set<string>();
     while (chosen.size < Math.min(count, free.length)) chosen.add(numbers.pick(free));
     return [...chosen].map((other) => ({ ...withDevice(each, device, other), name: `${each.name}@${other}` }));
@@ -102,9 +102,11 @@ function changed(each: X86Case, change: (step: Json) => Json): X86Case {
   return { ...each, steps: steps(each.steps) };
 }
 
-function touchesRegisters(steps: readonly X86Step[]): boolean {
+/** Whether its steps touch registers behind a BAR, or bind a driver that looks at the hardware. */
+function meansItsKind(steps: readonly X86Step[]): boolean {
   return stepsOf(steps).some(
     (step) =>
+      (step.op === "bind" && !["none", "vfio-pci", "pci-stub"].includes(String(step.driver))) ||
       ["peek", "poke", "until"].includes(String(step.op)) ||
       (["pread", "pwrite"].includes(String(step.op)) && "region" in step && step.region !== CONFIG_REGION),
   );
