@@ -2,6 +2,7 @@
 // The normaliser reads QEMU's spelling; yargs then has regular words and does commands, strictness and help.
 import { readFileSync } from "node:fs";
 import yargs, { type Argv } from "yargs";
+import { bench } from "./cmds/bench.ts";
 import { demo } from "./cmds/demo.ts";
 import { devices } from "./cmds/devices.ts";
 import { type ImageRequest, image } from "./cmds/image.ts";
@@ -10,6 +11,7 @@ import { run } from "./cmds/run.ts";
 import { EXIT_OK, exitStatusOf, renderError, usageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
 import { normaliseArgv } from "./options/argv.ts";
+import { BENCH_SUBJECTS, parseBench } from "./options/bench-request.ts";
 import { type Given, givenFrom } from "./options/given.ts";
 import { parseHost } from "./options/host.ts";
 import { parseReset, RESET_ACTIONS } from "./options/reset-request.ts";
@@ -153,6 +155,16 @@ function commands(parser: Argv, choose: Choose): Argv {
       choose((given, parsed) => {
         const request = imageRequest(given, parsed);
         return (io) => image(request, io);
+      }),
+    )
+    .command(
+      "bench [subject]",
+      "measure what a guest's DMA mappings cost, by who answers its hypercalls: tce",
+      (each) =>
+        describe(each, TABLES.bench).positional("subject", { type: "string", describe: BENCH_SUBJECTS.join(", ") }),
+      choose((given, { subject }) => {
+        const request = parseBench(given, typeof subject === "string" ? subject : undefined);
+        return (io) => bench(request, io);
       }),
     )
     .command(

@@ -147,6 +147,16 @@ describe("cli options: run", () => {
     expect(request("-accel", "tcg").machine.accel).toBe("soft");
     expect(request().machine).not.toHaveProperty("accel");
     expect(request("-M", "pseries,vfio-accel=off", "-enable-kvm").machine).toMatchObject({ vfioAccel: false });
+    expect(request("-M", "pseries,vfio-accel=on", "-enable-kvm").machine).toMatchObject({ vfioAccel: true });
+  });
+
+  it("take the size of the default DMA window in QEMU's spelling and in the usual one", () => {
+    for (const name of ["dma_win_size", "dma-win-size"]) {
+      const global = (value: string) => request("-global", `spapr-pci-host-bridge.${name}=${value}`).machine;
+      expect(global("0x20000000")).toMatchObject({ dmaWindowBytes: 512 * MIB });
+      expect(global("256M")).toMatchObject({ dmaWindowBytes: 256 * MIB });
+      expect(() => global("much")).toThrow(`-global spapr-pci-host-bridge.${name}`);
+    }
   });
 
   it("join a drive with the device that uses it", () => {

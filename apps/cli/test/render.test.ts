@@ -22,6 +22,7 @@ const summary: VmSummary = {
   hypercalls: { H_PUT_TCE: 6 },
   rtasCalls: { a: 100, b: 84 },
   tce: { userSpace: { H_PUT_TCE: 6, H_STUFF_TCE: 1512, H_GET_TCE: 0 } },
+  windows: [{ liobn: 0x8000_0000, use: "vfio", open: true, inKernel: false, reason: "no KVM", userCalls: 1518 }],
   dma: [
     {
       mapCalls: 22,
@@ -32,6 +33,7 @@ const summary: VmSummary = {
       windowsCreated: 1,
       windowsRemoved: 0,
       windowErrors: 0,
+      linked: 0,
       messages: ["MAP_DMA: ENOMEM"],
     },
   ],
@@ -71,6 +73,7 @@ describe("cli render: summary", () => {
         "               user space",
         "  H_PUT_TCE             6",
         "  H_STUFF_TCE       1,512",
+        "  all in user space: not accelerated without -enable-kvm",
         "",
         "DMA mapping",
         "  map      22  1 refused",
@@ -100,6 +103,32 @@ describe("cli render: summary", () => {
     expect(text).toContain(
       "TCE hypercalls\n             real mode  virtual mode  user space\n  H_PUT_TCE          0         1,200           6\n",
     );
+  });
+
+  it("says for VIO, emulated and passed-through devices alike who answers, and why it is not KVM", () => {
+    const windows: VmSummary["windows"] = [
+      { liobn: 0x7100_0001, use: "vio", open: true, inKernel: true, userCalls: 0 },
+      { liobn: 0x7100_0002, use: "vio", open: true, inKernel: true, userCalls: 0 },
+      {
+        liobn: 0x8000_0000,
+        use: "vfio",
+        open: true,
+        inKernel: false,
+        reason: "switched off by vfio-accel=off",
+        userCalls: 6,
+      },
+      { liobn: 0x8000_0001, use: "emulated", open: false, inKernel: false, reason: "no memory", userCalls: 0 },
+    ];
+    const text = renderSummary({ ...summary, accelerator: "kvm", windows }, styleFor({}, {}));
+    expect(text).toContain(
+      [
+        "  VIO devices: answered by KVM (0x71000001, 0x71000002)",
+        "  passed-through devices: not accelerated: switched off by vfio-accel=off (0x80000000)",
+        "  emulated PCI devices: not accelerated: no memory (0x80000001)",
+      ].join("\n"),
+    );
+    const idle = { ...summary, windows, tce: { userSpace: { H_PUT_TCE: 0 } } };
+    expect(renderSummary(idle, styleFor({}, {}))).not.toContain("TCE hypercalls");
   });
 
   it("shows every stage that counts TCE calls, and no section without content", () => {

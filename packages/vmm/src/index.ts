@@ -7,6 +7,7 @@ export type {
   DeviceSummary,
   DmaSummary,
   TceCallSummary,
+  TceWindowSummary,
   TimelineMark,
   VioSummary,
   VmSummary,

@@ -96,8 +96,11 @@ function parseGlobals(given: Given, machineDdw: boolean | undefined) {
     }
     const properties = new Properties(`-global ${PHB}`, `${property}=${value.replaceAll(",", ",,")}`);
     ddw = properties.onOff("ddw") ?? ddw;
-    const size = properties.text("dma_win_size");
-    if (size !== undefined) dmaWindowBytes = parseSize(size, "B", `-global ${PHB}.dma_win_size`);
+    // QEMU's name has underscores, unlike nearly all others.
+    for (const name of ["dma_win_size", "dma-win-size"]) {
+      const size = properties.text(name);
+      if (size !== undefined) dmaWindowBytes = parseSize(size, "B", `-global ${PHB}.${name}`);
+    }
     properties.finish();
   }
   return { ddw, dmaWindowBytes };

@@ -53,7 +53,7 @@ export const RUN_OPTIONS: OptionTable = [
   {
     name: "global",
     value: "DRIVER.PROP=VALUE",
-    describe: "spapr-pci-host-bridge.dma_win_size=SIZE or .ddw=on|off",
+    describe: "spapr-pci-host-bridge.dma_win_size=SIZE (dma-win-size is the same) or .ddw=on|off",
     repeated: true,
     group: "Machine",
   },
@@ -116,10 +116,18 @@ export const DEMO_OPTIONS: OptionTable = [
   DEBUG,
 ];
 
+export const BENCH_OPTIONS: OptionTable = [
+  { name: "pages", value: "LIST", describe: "pages that one hypercall maps, powers of two: 1,32,512 (default)" },
+  { name: "rounds", value: "N", describe: "rounds over all ways, whose medians count: 7" },
+  { name: "amount", value: "N", describe: "pages that each part of a round maps: 150000" },
+  JSON_OUTPUT,
+  DEBUG,
+];
+
 /** Options that stand before any command. */
 export const ROOT_OPTIONS: OptionTable = [DEBUG];
 
-export const COMMANDS = ["run", "devices", "reset", "replay", "image", "demo"] as const;
+export const COMMANDS = ["run", "devices", "reset", "replay", "image", "bench", "demo"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
@@ -128,5 +136,6 @@ export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
   reset: RESET_OPTIONS,
   replay: REPLAY_OPTIONS,
   image: IMAGE_OPTIONS,
+  bench: BENCH_OPTIONS,
   demo: DEMO_OPTIONS,
 };

@@ -11,6 +11,12 @@ const STAGE_TITLES: Readonly<Record<string, string>> = {
   userSpace: "user space",
 };
 
+const WINDOW_TITLES: Readonly<Record<VmSummary["windows"][number]["use"], string>> = {
+  vio: "VIO devices",
+  emulated: "emulated PCI devices",
+  vfio: "passed-through devices",
+};
+
 const right = (title: string) => ({ title, align: "right" as const });
 
 /** Text of a summary, without a final newline. */
@@ -18,7 +24,7 @@ export function renderSummary(summary: VmSummary, style: Style): string {
   const sections: [string, string[]][] = [
     ["Timeline", timeline(summary)],
     ["Guest", guest(summary)],
-    ["TCE hypercalls", tceCalls(summary)],
+    ["TCE hypercalls", [...tceCalls(summary), ...tceWindows(summary)]],
     ["DMA mapping", dma(summary)],
     ["Devices", [...deviceLines(summary), ...vioLines(summary)]],
     ["Interrupts", counts(summary.interrupts)],
@@ -64,6 +70,20 @@ function tceCalls({ tce }: VmSummary): string[] {
     .map((kind) => [kind, ...stages.map(([, calls]) => grouped(calls[kind] ?? 0))]);
   if (rows.length === 0) return [];
   return columns([{ title: "" }, ...stages.map(([stage]) => right(STAGE_TITLES[stage] ?? stage))], rows, "  ");
+}
+
+/** Where each window's calls are answered, and under KVM why not there. One line for windows that are alike. */
+function tceWindows({ windows, accelerator, tce }: VmSummary): string[] {
+  const calls = Object.values(tce).flatMap((stage) => Object.values(stage as Readonly<Record<string, number>>));
+  if (calls.every((count) => count === 0)) return [];
+  if (accelerator === "soft") return ["  all in user space: not accelerated without -enable-kvm"];
+  const alike = new Map<string, string[]>();
+  for (const { use, inKernel, reason, liobn } of windows) {
+    const where = inKernel ? "answered by KVM" : `not accelerated: ${reason ?? "no reason is known"}`;
+    const line = `${WINDOW_TITLES[use]}: ${where}`;
+    alike.set(line, [...(alike.get(line) ?? []), `0x${liobn.toString(16)}`]);
+  }
+  return [...alike].map(([line, liobns]) => `  ${line} (${liobns.join(", ")})`);
 }
 
 function dma({ dma: containers }: VmSummary): string[] {

@@ -18,7 +18,7 @@ export const MOST_PAGES = 512;
 const COMMAND_PAGES = 64;
 const MOST_COMMANDS = MOST_PAGES / COMMAND_PAGES;
 /** Places of the disk that batches are read from in turn: what a page held before is never what it shall hold. */
-export const DISK_SLOTS = 4;
+export const DISK_SLOTS = 2;
 
 /** Pages of a batch whose hypercalls map `pages`. */
 export const batchPages = (pages: number): number => Math.max(COMMAND_PAGES, pages);
@@ -33,28 +33,30 @@ const LISTS_BUS = 0x80_0000;
 export const mapRoutine = (pages: number): string => `map${pages}`;
 export const unmapRoutine = (pages: number): string => `unmap${pages}`;
 
-/** "map512", "unmap512" and so on: the batch by calls of `pages` pages. r3 = 0, or the status of the call that failed. */
+/** "map512", "unmap512" and so on: the batch by calls of `pages` pages. r3 = 0, or the statuses that were not, ored. */
 export function emitMapping(code: GuestCode, s: BareSettings, pages: number): void {
   const { a } = code;
   const calls = batchPages(pages) / pages;
-  const [left, bus, tce, liobn, list, step] = [r14, r15, r16, r17, r18, r19];
+  const [left, bus, tce, liobn, list, step, statuses] = [r14, r15, r16, r17, r18, r19, r20];
   const eachCall = (name: string, body: () => void): void =>
-    code.routine(name, [left, bus, tce, liobn, list, step], 0, () => {
+    code.routine(name, [left, bus, tce, liobn, list, step, statuses], 0, () => {
       a.li(left, calls);
       a.li64(bus, s.dmaAddress + DATA_BUS);
       a.li64(tce, s.memoryBase + DATA_OFFSET + TCE_READ_WRITE);
       a.li64(liobn, s.liobn);
       a.li64(list, s.memoryBase + MEMORY.tceList);
       a.li64(step, pages * PAGE);
+      a.li(statuses, 0);
       a.label(`${name}.call`);
+      a.mr(r4, liobn);
+      a.mr(r5, bus);
       body();
       a.sc(1);
-      a.cmpdi(r3, 0);
-      a.bne(`${name}.return`);
+      a.or(statuses, statuses, r3);
       a.add(bus, bus, step);
-      a.addi(left, left, -1);
-      a.cmpdi(left, 0);
+      a.addic_(left, left, -1);
       a.bne(`${name}.call`);
+      a.mr(r3, statuses);
     });
 
   eachCall(mapRoutine(pages), () => {
@@ -75,13 +77,9 @@ export function emitMapping(code: GuestCode, s: BareSettings, pages: number): vo
       a.li(r7, pages);
       a.li(r3, H_PUT_TCE_INDIRECT);
     }
-    a.mr(r4, liobn);
-    a.mr(r5, bus);
   });
   eachCall(unmapRoutine(pages), () => {
     a.li(r3, H_STUFF_TCE);
-    a.mr(r4, liobn);
-    a.mr(r5, bus);
     a.li(r6, 0);
     a.li(r7, pages);
   });
@@ -164,7 +162,7 @@ export function emitBatchTransfer(code: GuestCode, s: BareSettings): void {
   });
 }
 
-/** "checkPages": r3 = byte offset on the disk of what was read, r4 = pages; r3 = -1, or the first page whose first word is wrong. */
+/** "checkPages": r3 = byte offset on the disk of what was read, r4 = pages; r3 = -1, or the first wrong page's address. */
 export function emitPageCheck(code: GuestCode, s: BareSettings): void {
   const { a } = code;
   a.label("checkPages");
@@ -172,16 +170,14 @@ export function emitPageCheck(code: GuestCode, s: BareSettings): void {
   a.li64(r6, READ_PATTERN.multiplier);
   a.mulld(r5, r3, r6); // value of the first word; READ_PATTERN has no xor
   a.sldi(r6, r6, Math.log2(PAGE / 8));
-  a.li64(r7, s.memoryBase + DATA_OFFSET);
+  a.li64(r3, s.memoryBase + DATA_OFFSET);
   a.mtctr(r4);
-  a.li(r3, 0);
   a.label("checkPages.page");
-  a.ld(r9, 0, r7);
+  a.ld(r9, 0, r3);
   a.cmpld(r9, r5);
   a.bne("checkPages.done");
   a.add(r5, r5, r6);
-  a.addi(r7, r7, PAGE);
-  a.addi(r3, r3, 1);
+  a.addi(r3, r3, PAGE);
   a.bdnz("checkPages.page");
   a.li(r3, -1);
   a.label("checkPages.done");

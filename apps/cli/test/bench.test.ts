@@ -1,0 +1,113 @@
+// minivmm bench: what it is asked, the shape of what it prints, and the whole of it with tiny counts. No time is judged.
+import { describe, expect, it } from "vitest";
+import type { WayResult } from "../src/bench/tce.ts";
+import { parseBench } from "../src/options/bench-request.ts";
+import { givenFrom } from "../src/options/given.ts";
+import { renderBench } from "../src/render/bench.ts";
+import { styleFor } from "../src/render/style.ts";
+import { cli } from "./helpers.ts";
+
+const parse = (options: Record<string, string>, subject: string | undefined = "tce") =>
+  parseBench(givenFrom(Object.fromEntries(Object.entries(options).map(([name, value]) => [name, [value]]))), subject);
+
+describe("cli bench: options", () => {
+  it("have defaults, and take page counts in any order, each once", () => {
+    expect(parse({})).toEqual({ pages: [1, 32, 512], rounds: 7, mapped: 150_000, json: false });
+    expect(parse({ pages: "512,1,1", rounds: "2", amount: "64" })).toMatchObject({
+      pages: [1, 512],
+      rounds: 2,
+      mapped: 64,
+    });
+  });
+
+  it.each([
+    [{ pages: "3" }, "powers of two"],
+    [{ pages: "1024" }, "powers of two"],
+    [{ pages: "" }, "powers of two"],
+    [{ pages: "1,,2" }, "powers of two"],
+    [{ rounds: "0" }, "a number from 1 to 999"],
+    [{ rounds: "x" }, "a number from 1 to 999"],
+    [{ amount: "-5" }, "a number from 1"],
+  ])("refuse %j", (options, hint) => {
+    expect(() => parse(options)).toThrow(
+      expect.objectContaining({ code: "USAGE_OPTION", hint: expect.stringContaining(hint) }),
+    );
+  });
+
+  it("name what can be measured", async () => {
+    for (const [argv, message] of [
+      [["bench"], "bench: nothing to measure is given"],
+      [["bench", "tse"], 'bench: unknown subject "tse"'],
+      [["bench", "tce", "--pages", "7"], "-pages 7: that is not a list of page counts"],
+    ] as const) {
+      const { status, stderr } = await cli(argv);
+      expect(stderr).toContain(message);
+      expect(status).toBe(2);
+    }
+  });
+});
+
+describe("cli bench: table", () => {
+  const part = { pages: 1, calls: 10, milliseconds: 1, wallMilliseconds: 1, pagesPerSecond: 1 };
+  const served = { realMode: 0, virtualMode: 0, userSpace: 20 };
+
+  it("sets the ways side by side, and says which one there is not", () => {
+    const results: WayResult[] = [
+      {
+        way: "off",
+        parts: [{ ...part, callsPerSecond: 800_000, megabytesPerSecond: 1600, ratio: 1 }],
+        served,
+        instructions: 5,
+      },
+      { way: "real", unavailable: "not available on this host", parts: [], served, instructions: 5 },
+    ];
+    const lines = renderBench(results, styleFor({}, {})).split("\n");
+    expect(lines[0]).toBe("1 page a call");
+    expect(lines[2]).toMatch(/^ {2}off: .* 800,000 +1,600 +1\.00 x$/);
+    expect(lines[3]).toMatch(/^ {2}real mode: .* not available on this host$/);
+  });
+});
+
+describe("cli bench: the whole", () => {
+  it("runs one program three ways, each answered by its own stage, and finds all data", async () => {
+    const { status, stdout, stderr } = await cli([
+      "bench",
+      "tce",
+      "--json",
+      "--pages",
+      "1,8,512",
+      "--rounds",
+      "1",
+      "--amount",
+      "600",
+    ]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ bench: "tce", host: "power9", device: "NVMe", rounds: 1, pagesMapped: 600 });
+    const [off, virtual, real] = result.ways;
+    expect(result.ways.map(({ way }: WayResult) => way)).toEqual(["off", "virtual", "real"]);
+    // 10 batches of 64 pages twice, and 2 of 512 twice; each is mapped and unmapped. The same program: the same calls.
+    const calls = { 1: 2 * 640, 8: 2 * 80, 512: 2 * 2 };
+    for (const { parts, instructions, served } of result.ways) {
+      expect(parts.map(({ calls: made }: { calls: number }) => made)).toEqual(Object.values(calls));
+      expect(
+        parts.every(({ ratio, callsPerSecond }: WayResult["parts"][number]) => ratio > 0 && callsPerSecond > 0),
+      ).toBe(true);
+      expect(served.realMode + served.virtualMode + served.userSpace).toBe(off.served.userSpace);
+      expect(instructions).toBe(off.instructions);
+    }
+    expect(off.served).toMatchObject({ realMode: 0, virtualMode: 0 });
+    expect(virtual.served).toEqual({ realMode: 0, virtualMode: off.served.userSpace, userSpace: 0 });
+    expect(real.served.realMode).toBeGreaterThan(virtual.served.virtualMode * 0.99);
+    expect(real.served.userSpace).toBe(0);
+  });
+
+  it("is a table for people", async () => {
+    const { status, stdout } = await cli(["bench", "tce", "-pages", "512", "-rounds", "1", "-amount", "1"]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("Mapping for DMA by hypercall");
+    expect(stdout).toContain("1 round of 1 pages, interleaved; medians of processor time; all data verified");
+    expect(stdout).toContain("512 pages a call");
+    expect(stdout).toContain("TCE hypercalls of a round by stage");
+  });
+});
