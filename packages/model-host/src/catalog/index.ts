@@ -28,7 +28,7 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
   },
   q35: {
     description: q35,
-    summary: "the recorded x86 machine: type1, 33 functions of every kind, shared groups, a switch, SR-IOV, a display",
+    summary: "the recorded x86 machine: type1, 36 functions of every kind, shared groups, a switch, SR-IOV, a display",
     disk: Q35_DISK,
   },
   powernv9: {

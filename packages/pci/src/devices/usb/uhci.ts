@@ -3,6 +3,7 @@
 // ends with a time-out error, as on a bus that nobody answers on.
 // Registers are 16 bits wide; wider accesses are several of them, single bytes get the low half of what they address.
 import type { BarWidth } from "../../bar.ts";
+import type { ResetKind } from "../../config-space.ts";
 import { PciDevice } from "../../device.ts";
 import { type After, realAfter } from "../timer.ts";
 import { walkFrame } from "./uhci-schedule.ts";
@@ -110,8 +111,9 @@ export class UhciDevice extends PciDevice {
     this.#timer = null;
   }
 
-  /** Everything but the frame number, which goes on from where it was. */
-  protected onReset(): void {
+  /** Everything but the frame number, which goes on from where it was unless power was off. */
+  protected onReset(kind: ResetKind): void {
+    if (kind === "power") this.#frame = 0;
     this.close();
     this.#command = 0;
     this.#status = STS_HALTED;
@@ -180,7 +182,7 @@ export class UhciDevice extends PciDevice {
 
   #setCommand(value: number): void {
     if (value & (CMD_HOST_RESET | CMD_GLOBAL_RESET)) {
-      this.onReset();
+      this.onReset("bus");
       this.#updateInterrupt();
       return;
     }
