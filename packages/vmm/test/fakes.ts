@@ -5,6 +5,7 @@ import { Msi, Msix, PciDevice } from "@minivmm/pci";
 import { ConsolePort } from "../src/console.ts";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { PseriesMachine } from "../src/machines/pseries/machine.ts";
+import type { TceAcceleration } from "../src/machines/pseries/tce-acceleration.ts";
 import { TceDma } from "../src/machines/pseries/tce-dma.ts";
 import { EmulatedEndpoint } from "../src/pci/emulated.ts";
 import { Timeline } from "../src/summary.ts";
@@ -90,7 +91,15 @@ export interface Bench {
 
 export const RTAS_FRAME = 0x1000;
 
-export function bench(options: { ddw?: boolean; dmaWindowBytes?: number } = {}): Bench {
+export interface BenchOptions {
+  readonly ddw?: boolean;
+  readonly dmaWindowBytes?: number;
+  /** KVM over the machine's RAM. */
+  readonly accelerate?: (ram: GuestMemory) => TceAcceleration;
+  readonly vfioAccel?: boolean;
+}
+
+export function bench(options: BenchOptions = {}): Bench {
   const buffer = new ArrayBuffer(GUARD + RAM_BYTES + GUARD);
   const all = new Uint8Array(buffer);
   all.fill(GUARD_BYTE, 0, GUARD);
@@ -113,6 +122,8 @@ export function bench(options: { ddw?: boolean; dmaWindowBytes?: number } = {}):
     timeOfDay: () => Date.UTC(2020, 1, 3, 4, 5, 6, 7),
     dmaWindowBytes: options.dmaWindowBytes ?? 0x10_0000,
     ddw: options.ddw ?? true,
+    tceAcceleration: options.accelerate?.(ram),
+    vfioAccel: options.vfioAccel ?? true,
   });
   const device = new TestFunction();
   machine.phb.plug(new EmulatedEndpoint("test", device, new TceDma(machine.tables, DmaWindows.liobns, ram)));

@@ -3,9 +3,9 @@
 // Invariants: a refusal is a reason in words and never ends the VM: the table is then this program's; everything that was
 // made is closed by who asked for it, the KVM-VFIO device by close().
 import { type Mapping, MinivmmError } from "@minivmm/host";
-import type { KvmVm } from "@minivmm/kvm";
+import { KVM_CAP_PPC_ENABLE_HCALL, KVM_CAP_SPAPR_MULTITCE, type KvmVm } from "@minivmm/kvm";
 import { KvmVfioDevice } from "@minivmm/kvm-device";
-import { KvmSpaprTce } from "@minivmm/spapr-iommu";
+import { H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce } from "@minivmm/spapr-iommu";
 import type { KernelTceTable, TceAcceleration, WindowGeometry } from "../machines/pseries/tce-acceleration.ts";
 
 export class KvmTce implements TceAcceleration {
@@ -14,8 +14,12 @@ export class KvmTce implements TceAcceleration {
   private readonly vm: KvmVm;
   private vfio: KvmVfioDevice | undefined;
 
+  /** Switches on the calls that a new VM leaves to user space, where the kernel has them. Throws KvmError. */
   constructor(vm: KvmVm) {
     this.vm = vm;
+    if (vm.checkExtension(KVM_CAP_SPAPR_MULTITCE) > 0) {
+      for (const call of [H_PUT_TCE_INDIRECT, H_STUFF_TCE]) vm.enableCap(KVM_CAP_PPC_ENABLE_HCALL, [BigInt(call), 1n]);
+    }
     this.canKeepTables = KvmSpaprTce.isAvailable(vm, "emulated");
     this.canLinkGroups = KvmSpaprTce.isAvailable(vm, "vfio");
   }

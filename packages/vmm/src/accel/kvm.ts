@@ -15,8 +15,6 @@ import {
   PROT_WRITE,
 } from "@minivmm/host";
 import {
-  KVM_CAP_PPC_ENABLE_HCALL,
-  KVM_CAP_SPAPR_MULTITCE,
   KVM_EXIT_INTERNAL_ERROR,
   KVM_EXIT_MMIO,
   KVM_EXIT_PAPR_HCALL,
@@ -31,7 +29,6 @@ import {
 } from "@minivmm/kvm";
 import { allocateGuestRam } from "@minivmm/ppc64";
 import { VmmError } from "../errors.ts";
-import { H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "../machines/pseries/hcalls/codes.ts";
 import { put, small } from "../machines/pseries/hcalls/table.ts";
 import type { PseriesCpu } from "../machines/pseries/machine.ts";
 import { rtasEntry } from "../machines/pseries/memory-map.ts";
@@ -98,11 +95,6 @@ class KvmAccelerator implements Accelerator {
     this.vm.setMemoryRegion({ slot: SLOT_RAM, guestAddress: 0n, memory: this.ram.u8 });
     const guestAddress = BigInt(rtasEntry(ramBytes));
     this.vm.setMemoryRegion({ slot: SLOT_RTAS, guestAddress, memory: this.firmware.bytes as Uint8Array });
-    if (this.vm.checkExtension(KVM_CAP_SPAPR_MULTITCE) > 0) {
-      for (const call of [H_PUT_TCE_INDIRECT, H_STUFF_TCE]) {
-        this.vm.enableCap(KVM_CAP_PPC_ENABLE_HCALL, [BigInt(call), 1n]);
-      }
-    }
     this.tce = new KvmTce(this.vm);
     const vcpu = this.vm.createPowerVcpu(0);
     this.vcpu = vcpu;

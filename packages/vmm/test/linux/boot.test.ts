@@ -36,10 +36,14 @@ interface Boot {
   readonly disk: Uint8Array;
 }
 
-async function boot(more: Partial<VmConfig> = {}, device: "vfio" | "emulated" = "vfio"): Promise<Boot> {
+async function boot(
+  more: Partial<VmConfig> = {},
+  device: "vfio" | "emulated" = "vfio",
+  on: { realMode?: boolean } = {},
+): Promise<Boot> {
   const disk = new Uint8Array(8 * MIB);
   disk.set(diskPattern(MIB));
-  using model = modelHost("power9", { disk });
+  using model = modelHost("power9", { disk, ...on });
   let text = "";
   using vm = await createVm(model.spawn({ memlock: Number.POSITIVE_INFINITY }), {
     machine: "pseries",
@@ -109,10 +113,58 @@ describe("vmm: Linux on pseries", () => {
     expect(done.summary.kernelHypercalls?.H_CEDE).toBeGreaterThan(0);
     expect(done.summary.hypercalls.H_CEDE).toBeUndefined();
     expect(done.summary.hypercalls.H_PUT_TERM_CHAR).toBeGreaterThan(100);
-    const withoutTables = await boot({ accel: "kvm", clock: "wall", ddw: false });
-    expectPass(withoutTables);
-    expect(withoutTables.summary.tce.virtualMode?.H_PUT_TCE).toBe(0);
-    expect(withoutTables.summary.dma[0]!.mapCalls).toBeGreaterThan(500);
+  });
+
+  const stages = ({ summary: { tce } }: Boot) => ({
+    real: sum(tce.realMode),
+    virtual: sum(tce.virtualMode),
+    user: sum(tce.userSpace),
+  });
+  const sum = (calls: Readonly<Record<string, number>> = {}): number => Object.values(calls).reduce((a, b) => a + b, 0);
+  const place = ({ summary }: Boot): unknown[] =>
+    summary.windows.map(({ use, inKernel, userCalls }) => ({ use, inKernel, userCalls }));
+
+  it("has every TCE call of a passed-through disk answered by KVM, with and without a dynamic window", async () => {
+    for (const [ddw, windows] of [
+      [true, 2],
+      [false, 1],
+    ] as const) {
+      const done = await boot({ accel: "kvm", clock: "wall", ddw });
+      expectPass(done);
+      const { real, virtual, user } = stages(done);
+      expect(user).toBe(0);
+      // All but the first of a table's pages need no help from virtual mode.
+      expect(real).toBeGreaterThanOrEqual(512);
+      expect(virtual).toBeLessThan(20);
+      if (!ddw) expect(real + virtual).toBeGreaterThan(600);
+      expect(place(done)).toEqual(new Array(windows).fill({ use: "vfio", inKernel: true, userCalls: 0 }));
+      expect(done.summary.dma[0]).toMatchObject({
+        mapCalls: 0,
+        unmapCalls: 0,
+        linked: windows,
+        windowsCreated: windows,
+      });
+    }
+  });
+
+  it("has them answered in user space when the user says so, and by virtual mode where there is no other", async () => {
+    const off = await boot({ accel: "kvm", clock: "wall", ddw: false, vfioAccel: false });
+    expectPass(off);
+    expect(stages(off)).toMatchObject({ real: 0, virtual: 0 });
+    expect(off.summary.dma[0]!.mapCalls).toBeGreaterThan(500);
+    expect(off.summary.windows[0]).toMatchObject({ inKernel: false, reason: "switched off by vfio-accel=off" });
+    const virtual = await boot({ accel: "kvm", clock: "wall", ddw: false }, "vfio", { realMode: false });
+    expectPass(virtual);
+    expect(stages(virtual)).toMatchObject({ real: 0, user: 0 });
+    expect(stages(virtual).virtual).toBeGreaterThan(600);
+  });
+
+  it("has those of an emulated disk answered by KVM, whatever is said of passed-through ones", async () => {
+    const done = await boot({ accel: "kvm", clock: "wall", ddw: false, vfioAccel: false }, "emulated");
+    expectPass(done);
+    expect(stages(done).user).toBe(0);
+    expect(stages(done).real).toBeGreaterThan(600);
+    expect(place(done)).toEqual([{ use: "emulated", inKernel: true, userCalls: 0 }]);
   });
 
   it("executes the same instructions each time when time is counted in them", async () => {

@@ -124,6 +124,36 @@ describe("vmm: Linux on pseries with virtual SCSI", () => {
     expectPass(done);
     expectWritten(disk, MIB / 4);
     expect(done.summary.vio[0]).toMatchObject({ unit: 0x7100_0001, refused: 0, bytesWritten: MIB / 4 });
+    // The kernel keeps the unit's table, and the adapter reads what the kernel wrote there.
+    const window = done.summary.windows.find(({ use }) => use === "vio");
+    expect(window).toMatchObject({ liobn: 0x7100_0001, inKernel: true, userCalls: 0 });
+    const { realMode, virtualMode, userSpace } = done.summary.tce;
+    expect(Object.values(userSpace).every((count) => count === 0)).toBe(true);
+    expect((realMode?.H_PUT_TCE ?? 0) + (virtualMode?.H_PUT_TCE ?? 0)).toBeGreaterThan(10);
+    expect((realMode?.H_STUFF_TCE ?? 0) + (virtualMode?.H_STUFF_TCE ?? 0)).toBeGreaterThan(10);
+  });
+
+  it("has three disks on one table class under KVM too, accelerated each by its own rule", async () => {
+    const [scsi, emulated, passed] = [diskBytes(MIB / 4), diskBytes(MIB / 4), diskBytes(MIB / 4)];
+    const devices: DeviceConfig[] = [
+      { driver: "spapr-vscsi", id: "scsi", disks: [{ disk: memoryDisk(scsi) }] },
+      { driver: "emulated", device: nvme({ disk: memoryDisk(emulated) }), id: "emulated" },
+      { driver: "vfio-pci", host: "0001:01:00.0", id: "passed" },
+    ];
+    const names = ["/dev/sda", "/dev/nvme0n1", "/dev/nvme1n1"];
+    const modules = [...NVME_MODULES, ...VSCSI_MODULES];
+    const config = { initrd: initrd(modules, names, MIB / 4), devices, accel: "kvm", clock: "wall" } as const;
+    const done = await boot({ ...config, ddw: false, vfioAccel: false }, passed);
+    expectPass(done);
+    for (const disk of [scsi, emulated, passed]) expectWritten(disk, MIB / 4);
+    // The bus's window is the passed-through disk's too, so its calls are user space's; the adapter's are not.
+    const places = done.summary.windows.map(({ use, inKernel }) => [use, inKernel]);
+    expect(places).toEqual([
+      ["vio", true],
+      ["vfio", false],
+    ]);
+    expect(done.summary.dma[0]).toMatchObject({ mapErrors: 0, unmapErrors: 0, notRam: 0, linked: 0 });
+    expect(done.summary.dma[0]!.mapCalls).toBeGreaterThan(50);
   });
 
   it("hears of a disk's errors as medium errors, and of its write protection", async () => {
