@@ -11,7 +11,7 @@ export default defineConfig({
     reporters: ["default", "json"],
     outputFile: { json: "reports/test.json" },
     passWithNoTests: false,
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
   },

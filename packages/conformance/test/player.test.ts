@@ -24,7 +24,7 @@ const OPEN: Step = [{ op: "open", path: "/dev/vfio/vfio", as: "C" }, "fd"];
 const version = (ret: number, more?: object): Step => [
   { op: "ioctl", fd: "C", cmd: "VFIO_GET_API_VERSION", val: 0 },
   ret,
-  more,
+  ...(more ? ([more] as const) : []),
 ];
 
 describe("conformance player", () => {

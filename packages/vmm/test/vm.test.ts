@@ -79,9 +79,9 @@ describe("vmm: a whole VM", () => {
   });
 
   it("waits for an idle guest's timer on the wall clock", async () => {
-    const { reason, vm } = await run(sleepThenEnd(512_000 * 20), { clock: "wall" });
+    const { reason, vm } = await run(sleepThenEnd(512_000 * 300), { clock: "wall" });
     expect(reason).toBe("power-off");
-    expect(vm.summary().idleMs).toBeGreaterThan(1);
+    expect(vm.summary().idleMs).toBeGreaterThan(0);
     expect(vm.summary().instructions).toBeLessThan(1000);
   });
 
