@@ -62,6 +62,7 @@ interface Setup {
   profile: "6.12" | "4.12";
   /** log2 of the guest's pages in the second window; the hardware's are 4 KiB. */
   guestShift: 12 | 16;
+  pageSize?: 4096;
 }
 
 class Machine {
@@ -71,8 +72,8 @@ class Machine {
   #slot = true;
   #refusing = false;
 
-  constructor({ profile, guestShift }: Setup, realMode: boolean) {
-    this.made = vfioRig({ profile, realMode });
+  constructor({ profile, guestShift, pageSize = 65536 }: Setup, realMode: boolean) {
+    this.made = vfioRig({ profile, realMode, pageSize });
     this.tables = [12, guestShift].map((pageShift, i) =>
       this.made.table({ liobn: LIOBN + i, pageShift, size: WINDOW }),
     );
@@ -187,11 +188,12 @@ class Machine {
 const SETUPS: readonly Setup[] = [
   { profile: "6.12", guestShift: 12 },
   { profile: "6.12", guestShift: 16 },
+  { profile: "6.12", guestShift: 16, pageSize: 4096 },
   { profile: "4.12", guestShift: 12 },
 ];
 
 describe("spapr-iommu real mode: the same as virtual mode", () => {
-  it.each(SETUPS)("in any order of calls on $profile with pages of 2^$guestShift", (setup) => {
+  it.each(SETUPS)("in any order of calls: %j", (setup) => {
     let answered = 0;
     fc.assert(
       fc.property(fc.array(action, { minLength: 10, maxLength: 50 }), (actions) => {

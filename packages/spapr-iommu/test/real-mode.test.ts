@@ -3,9 +3,16 @@ import { KVM_CAP_PPC_ENABLE_HCALL } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { describe, expect, it } from "vitest";
 import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "../src/index.ts";
+import { memoryStore, regionStore, type WasmMemory } from "../src/model/index.ts";
 import { LIOBN, vfioRig, vmRig } from "./kvm-rig.ts";
 import { linked, secondContainer } from "./real-rig.ts";
 
+/** The part of the JavaScript API that no type library here names. */
+const { Memory } = (
+  globalThis as unknown as {
+    WebAssembly: { Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => WasmMemory };
+  }
+).WebAssembly;
 const LIST = 0x1_0000;
 const TCE = 0x2_0003;
 
@@ -67,6 +74,30 @@ describe("spapr-iommu real mode: answers", () => {
     expect(made.call(H_STUFF_TCE, LIOBN, 0, 0, 4)).toBe(H_SUCCESS);
     expect(made.hardware().live).toBe(0);
     expect(made.counters().stages.real).toMatchObject({ H_PUT_TCE: { success: 1 }, H_STUFF_TCE: { success: 1 } });
+  });
+
+  it("a window far up, whose table is a tree of two directories", () => {
+    const made = linked({ profile: "6.12" });
+    const busAddress = 1n << 59n;
+    const size = 1n << 43n;
+    made.spapr.createWindow({ pageShift: 16, windowSize: size, levels: 2 });
+    const window = made.table({ liobn: LIOBN + 1, pageShift: 16, busAddress, size });
+    expect(made.link(window)).toBe(0);
+    const hardware = made.hardware(0, 1);
+    const put = (page: number, tce: number) =>
+      made.call(H_PUT_TCE, LIOBN + 1, busAddress + BigInt(page) * 0x1_0000n, tce);
+    const last = 2 ** 27 - 1;
+    const places = [0, 8191, 8192, 67_108_863, 67_108_864, last];
+    // The first of each pair makes what is missing.
+    for (const page of places) expect([put(page, 0x1_0003), put(page, TCE)], `${page}`).toEqual([0, 0]);
+    expect(places.map((page) => hardware.userAddress(page))).toEqual(places.map(() => made.memory.base + 0x2_0000));
+    expect(places.map((page) => window.entry(page))).toEqual(places.map(() => BigInt(TCE)));
+    expect([put(last + 1, TCE), put(-1, TCE)]).toEqual([H_PARAMETER, H_PARAMETER]);
+    expect(hardware.live).toBe(places.length);
+    expect(made.call(H_STUFF_TCE, LIOBN + 1, busAddress, 0, 2 ** 27)).toBe(H_SUCCESS);
+    expect([hardware.live, made.region().mapped]).toEqual([0, 1]);
+    // 0 and 8191 share a leaf, and so do none of the others; of the guest's pages too.
+    expect(made.stages()).toMatchObject({ real: { success: 8, parameter: 2, tooHard: 5 }, virtual: { success: 5 } });
   });
 
   it("every table that follows", () => {
@@ -163,5 +194,15 @@ describe("spapr-iommu real mode: where it is", () => {
     expect(made.call(H_PUT_TCE, LIOBN, 0x1804, 0x7000_0803)).toBe(H_SUCCESS);
     expect(window.entry(1)).toBe(0x7000_0803n);
     expect(made.counters().stages.real.H_PUT_TCE.success + made.counters().stages.virtual.H_PUT_TCE.success).toBe(1);
+  });
+
+  it("works in a memory that was given, shared and not from its beginning, and is not there without one", () => {
+    const pages = { initial: 2, maximum: 4096, shared: true } as const;
+    const { put, hardware, stages } = linked({ store: memoryStore(new Memory(pages), 64) });
+    expect([put(0x1000, TCE), hardware().permission(1)]).toEqual([H_SUCCESS, 3]);
+    expect(stages()).toEqual({ real: { success: 1 }, virtual: {}, why: {} });
+    const fixed = linked({ store: regionStore(new ArrayBuffer(0x200_0000), 0, 0x200_0000) });
+    expect(fixed.put(0x1000, TCE)).toBe(H_SUCCESS);
+    expect(fixed.stages().real).toEqual({});
   });
 });

@@ -1,5 +1,5 @@
 // The bytes of a TCE arena: everything that a hypercall on a TCE touches, flat in one buffer, so that code outside of
-// JavaScript (a WebAssembly stage in front of these models) reads and writes the very same bytes.
+// JavaScript (real mode: kvm/real-mode, in WebAssembly) reads and writes the very same bytes.
 // Units are 32-bit words, host (little) endian. A pointer is a word index from the arena's start; 0 is "none".
 // A 64-bit number is two words, low then high: one i64 at 8-byte alignment. Records are multiples of 8 bytes.
 // Offsets below are words from the record's start; names in brackets are the kernel's.
