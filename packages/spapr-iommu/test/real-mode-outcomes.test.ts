@@ -207,9 +207,11 @@ describe("spapr-iommu real mode: outcomes on 6.12", () => {
   });
 
   it("writes nothing of a list that has a bad entry", () => {
-    const { put, call, list, window } = linked({ profile: "6.12" });
+    const { put, call, list, window, counters } = linked({ profile: "6.12" });
     put(0, TCE);
     expect(call(H_PUT_TCE_INDIRECT, LIOBN, 0, list(LIST, [0x3_0003, 0x2_0803]), 2)).toBe(H_TOO_HARD);
     expect(window.entry(0)).toBe(BigInt(TCE));
+    const { real, virtual } = counters().stages;
+    expect([real.H_PUT_TCE_INDIRECT.entries, virtual.H_PUT_TCE_INDIRECT.entries]).toEqual([0, 0]);
   });
 });

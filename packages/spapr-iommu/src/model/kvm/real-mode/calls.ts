@@ -204,7 +204,8 @@ export class CallBuilder {
       const entry = i32.add(from.get, i32.shl(i32.wrap(done.get), i32.const(3)));
       const read = seq(tce.set(call(imports.load64, entry) as I64), swapBytes(tce));
       const end = (value: I32): Stmt => seq(code.set(value), br(out));
-      const check = seq(code.set(call(validate, table.get, tce.get) as I32), when(code.get, br(out)));
+      const check = (leave: Stmt): Stmt =>
+        seq(code.set(call(validate, table.get, tce.get) as I32), when(code.get, leave));
       const at = i64.add(index.get, done.get);
       const update = this.#eachLink(
         table.get,
@@ -238,7 +239,9 @@ export class CallBuilder {
         when(i32.eqz(from.get), ret(this.#c.tooHard("unreadableList"))),
         block(
           out,
-          rules.twoPasses ? seq(countedLoop(pass, done, count.get, seq(read, check)), done.set(i64.const(0))) : seq(),
+          rules.twoPasses
+            ? seq(countedLoop(pass, done, count.get, seq(read, check(ret(code.get)))), done.set(i64.const(0)))
+            : seq(),
           // Read anew: the guest's other CPUs may have changed it meanwhile, and what matters is checked anew too.
           countedLoop(
             label("entry"),
@@ -246,7 +249,7 @@ export class CallBuilder {
             count.get,
             seq(
               read,
-              rules.twoPasses ? seq() : check,
+              rules.twoPasses ? seq() : check(br(out)),
               user.set(this.#find.user(tce.get)),
               when(isNone(user.get), end(parameter)),
               update,
