@@ -10,7 +10,7 @@ const META = {
   },
 };
 
-type Step = [doing: object, ret: number | "fd", more?: object];
+type Step = [doing: object, ret: number | "fd", more?: object | undefined];
 
 /** Plays steps on the ready-made host "desktop". */
 function play(...steps: Step[]) {
@@ -24,7 +24,7 @@ const OPEN: Step = [{ op: "open", path: "/dev/vfio/vfio", as: "C" }, "fd"];
 const version = (ret: number, more?: object): Step => [
   { op: "ioctl", fd: "C", cmd: "VFIO_GET_API_VERSION", val: 0 },
   ret,
-  ...(more ? ([more] as const) : []),
+  more,
 ];
 
 describe("conformance player", () => {
