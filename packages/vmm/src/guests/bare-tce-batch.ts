@@ -17,8 +17,12 @@ const TCE_READ_WRITE = 3;
 export const MOST_PAGES = 512;
 const COMMAND_PAGES = 64;
 const MOST_COMMANDS = MOST_PAGES / COMMAND_PAGES;
-/** Places of the disk that batches are read from in turn: what a page held before is never what it shall hold. */
-export const DISK_SLOTS = 2;
+/**
+ * Batches are read from the disk's first pages in turn, each a page further on than the one before: what a page held before
+ * is never what it shall hold, and the disk is no larger than it must be.
+ */
+export const DISK_SLOTS = 8;
+export const DISK_BYTES = (MOST_PAGES + DISK_SLOTS) * PAGE;
 
 /** Pages of a batch whose hypercalls map `pages`. */
 export const batchPages = (pages: number): number => Math.max(COMMAND_PAGES, pages);

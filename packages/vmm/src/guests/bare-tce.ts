@@ -5,9 +5,9 @@
 // H_STUFF_TCE over as many pages as were mapped by a call. The device moves the same data the same way in each part.
 // A part's measured batches lie between two flushes, which the disk's owner hears: no clock of the guest is trusted.
 // Every page of every batch is checked by its first word; the last batch is read whole, and written back for the host.
-// Registers: r31 = BAR 0, r28 = doorbell stride, r26 = log2 of the block size, r25 = batches left, r24 = slot of the disk.
+// Registers: r31 = BAR 0, r28 = doorbell stride, r26 = log2 of the block size, r25 = batches left, r24 = page of the disk.
 import { buildElf, PF_R, PF_W, PF_X, r1, r3, r4, r5, r6, r8, r24, r25, r26, r27 } from "@minivmm/ppc64/asm";
-import { type BareDiskOptions, bareSettings, MEMORY } from "./bare-layout.ts";
+import { type BareDiskOptions, bareSettings, MEMORY, PAGE } from "./bare-layout.ts";
 import { CMD_READ, CMD_WRITE, emitNvmeDriver } from "./bare-nvme.ts";
 import { emitConfigAccess, emitConsole, emitDmaMapping, emitPowerOff, emitRtas } from "./bare-platform.ts";
 import { assignBar, failUnlessEqual, failUnlessZero, findController } from "./bare-steps.ts";
@@ -15,6 +15,7 @@ import {
   batchBytes,
   batchPages,
   DATA_OFFSET,
+  DISK_BYTES,
   DISK_SLOTS,
   emitBatchTransfer,
   emitMapping,
@@ -39,9 +40,9 @@ export interface TceBenchPart {
 
 /** Bytes of RAM and of the disk that the program needs; the disk begins with READ_PATTERN. */
 export const TCE_BENCH_RAM = 0x200_0000;
-export const TCE_BENCH_DISK = batchBytes(MOST_PAGES) * (DISK_SLOTS + 1);
+export const TCE_BENCH_DISK = DISK_BYTES + batchBytes(MOST_PAGES);
 /** Where the last batch, the disk's first part, is written back to. */
-export const TCE_BENCH_WRITTEN = batchBytes(MOST_PAGES) * DISK_SLOTS;
+export const TCE_BENCH_WRITTEN = DISK_BYTES;
 /** Pages of a batch in a part whose hypercalls map so many. */
 export const tceBenchBatch: (pages: number) => number = batchPages;
 export const TCE_BENCH_PASS = "minivmm-bare: PASS";
@@ -115,7 +116,7 @@ function runBatches(code: GuestCode, pages: number, count: number): void {
   failUnlessZero(code, "mapping, hypercall status");
   transfer(code, CMD_READ, pages);
   failUnlessZero(code, "reading, NVMe status");
-  a.sldi(r3, r24, Math.log2(batchBytes(pages)));
+  a.sldi(r3, r24, Math.log2(PAGE));
   a.li(r4, batchPages(pages));
   a.bl("checkPages");
   a.mr(r27, r3);
@@ -130,17 +131,17 @@ function runBatches(code: GuestCode, pages: number, count: number): void {
   a.bne(again);
 }
 
-/** A batch between the mapped pages and slot r24 of the disk. */
+/** A batch between the mapped pages and the disk from its page r24 on. */
 function transfer(code: GuestCode, opcode: number, pages: number): void {
   const { a } = code;
   a.li(r3, opcode);
-  a.sldi(r4, r24, Math.log2(batchBytes(pages)));
+  a.sldi(r4, r24, Math.log2(PAGE));
   a.mr(r5, r26);
   a.li(r6, batchPages(pages));
   a.bl("batchTransfer");
 }
 
-/** The first and largest batch into cleared memory, every word checked, and then written behind the slots. */
+/** The first and largest batch into cleared memory, every word checked, and then written behind what is read. */
 function verifyLast(code: GuestCode, data: number): void {
   const { a } = code;
   const pages = MOST_PAGES;
@@ -166,7 +167,7 @@ function verifyLast(code: GuestCode, data: number): void {
   a.mr(r27, r3);
   a.cmpdi(r3, -1);
   failUnlessEqual(code, "first bad offset");
-  a.li(r24, DISK_SLOTS);
+  a.li(r24, DISK_BYTES / PAGE);
   transfer(code, CMD_WRITE, pages);
   failUnlessZero(code, "writing, NVMe status");
   a.bl(unmapRoutine(pages));
