@@ -13,6 +13,8 @@ import { Capture, cli } from "./helpers.ts";
 const DESKTOP = ["--host", "model:desktop"];
 const DISK = "0000:02:00.0";
 const SHARED = ["0000:04:01.0", "0000:04:02.0", "0000:04:03.0"];
+/** RDBAL, where the network card keeps the address of its receive ring. */
+const RECEIVE_BASE = 0x2800;
 const CARD = ["0000:05:00.0", "0000:05:00.1", "0000:05:00.2"];
 
 /** The desktop with a card of three functions, all on vfio-pci, and the driver that a host would use for them. */
@@ -175,14 +177,14 @@ describe("cli reset run", () => {
     const out = new Uint32Array(2);
     const read = () =>
       devices.map((device) => {
-        device.readBar(0, 0x40, 4, out);
+        device.readBar(0, RECEIVE_BASE, 4, out);
         return out[0];
       });
-    for (const device of devices) device.writeBar(0, 0x40, 4, 0xfeed, 0);
+    for (const device of devices) device.writeBar(0, RECEIVE_BASE, 4, 0xfeed0, 0);
     const dry = on(model, { action: "run", dryRun: true });
     expect(dry).toMatchObject({ status: 0, open: 0 });
     expect(dry.stdout).toMatch(/\ndry run: group \d+ could be held, nothing was touched\n$/);
-    expect(read()).toEqual([0xfeed, 0xfeed, 0xfeed]);
+    expect(read()).toEqual([0xfeed0, 0xfeed0, 0xfeed0]);
     on(model, { action: "run" });
     expect(read()).toEqual([0, 0, 0]);
   });

@@ -47,6 +47,20 @@ export interface E1000eOptions {
   readonly mac?: string;
 }
 
+/** What every card has in its ROM; made when the first is read. */
+let sharedRom: Uint8Array | null = null;
+
+function romOfCard(): Uint8Array {
+  sharedRom ??= optionRom({
+    vendor: 0x8086,
+    device: 0x10d3,
+    classCode: 0x020000,
+    images: ROM_IMAGES,
+    size: ROM_SIZE,
+  });
+  return sharedRom;
+}
+
 export class E1000eDevice extends PciDevice {
   readonly mac: Uint8Array;
   readonly #registers = new Uint32Array(regs.BAR_SIZE / 4);
@@ -56,13 +70,6 @@ export class E1000eDevice extends PciDevice {
   readonly #phy = new Phy();
   readonly #transmitter: Transmitter;
   readonly #receiver: Receiver;
-  readonly #rom = optionRom({
-    vendor: 0x8086,
-    device: 0x10d3,
-    classCode: 0x020000,
-    images: ROM_IMAGES,
-    size: ROM_SIZE,
-  });
   #ioAddress = 0;
   #linkStatus = regs.STATUS_LINK;
 
@@ -137,7 +144,8 @@ export class E1000eDevice extends PciDevice {
     }
     if (bar === ROM_BAR) {
       out[0] = out[1] = 0;
-      for (let i = 0; i < width; i++) out[i >> 2]! |= (this.#rom[offset + i] ?? 0xff) << ((i & 3) * 8);
+      const rom = romOfCard();
+      for (let i = 0; i < width; i++) out[i >> 2]! |= (rom[offset + i] ?? 0xff) << ((i & 3) * 8);
       return;
     }
     // Narrow reads get the low part of the register that they fall into.
