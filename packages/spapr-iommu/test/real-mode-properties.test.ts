@@ -62,7 +62,7 @@ interface Setup {
   profile: "6.12" | "4.12";
   /** log2 of the guest's pages in the second window; the hardware's are 4 KiB. */
   guestShift: 12 | 16;
-  pageSize?: 4096;
+  pageSize?: 4096 | 65536;
 }
 
 class Machine {
