@@ -3,6 +3,7 @@
 
 import { KvmSystem } from "@minivmm/kvm";
 import { H_TOO_HARD, type ModelVm } from "@minivmm/kvm/model";
+import { KvmVfioDevice } from "@minivmm/kvm-device";
 import { type ModelHostOptions, type ModelledHost, modelHost } from "@minivmm/model-host";
 import { KvmTce } from "../src/accel/kvm-tce.ts";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
@@ -16,6 +17,8 @@ export interface KvmMachineOptions extends ModelHostOptions {
   readonly kvm: boolean;
   readonly vfioAccel?: boolean;
   readonly dmaWindowBytes?: number;
+  /** Somebody else has the VM's KVM-VFIO device, of which there is one. */
+  readonly taken?: boolean;
   /** Changes what is known of KVM. */
   readonly facts?: Partial<Record<"canKeepTables" | "canLinkGroups", boolean>>;
 }
@@ -27,6 +30,7 @@ export function kvmMachine({
   vfioAccel = true,
   dmaWindowBytes = 0x10_0000,
   facts = {},
+  taken = false,
   ...host
 }: KvmMachineOptions) {
   const model = modelHost("power9", host);
@@ -34,6 +38,7 @@ export function kvmMachine({
   const before = { fds: process.fds.list().length, words: used(model) };
   const system = kvm ? KvmSystem.open(process) : undefined;
   const vm = system?.createVm();
+  const other = vm && taken ? KvmVfioDevice.create(vm) : undefined;
   let tce: KvmTce | undefined;
   const b = bench({
     dmaWindowBytes,
@@ -67,6 +72,7 @@ export function kvmMachine({
     session.close();
     b.machine.tables.close();
     tce?.close();
+    other?.close();
     vm?.close();
     system?.close();
   };

@@ -169,6 +169,14 @@ describe("vmm TCE acceleration: one table for kernel, DMA and user space", () =>
     expect(window(m, PCI1)?.userCalls).toBe(1);
   });
 
+  it("takes the table out of KVM when KVM cannot be told of the group", () => {
+    const m = machine({ kvm: true, taken: true });
+    m.session.open(NVME);
+    expect(window(m, PCI0)).toMatchObject({ inKernel: false, reason: "KVM was not told of the group" });
+    expect(m.call(H_PUT_TCE, PCI0, 0x1000, 0x3003)).toBe(H_SUCCESS);
+    expect(hardwareEntries(m)).toEqual(["1: 3000 3"]);
+  });
+
   it("does not accelerate version 1 containers", () => {
     const m = machine({ kvm: true, profile: "3.11" });
     m.session.open(NVME);

@@ -49,7 +49,9 @@ export class KvmTce implements TceAcceleration {
   }
 
   linkGroup(groupFd: number, tableFd: number): string | undefined {
-    return this.attempt(() => this.vfio?.setSpaprTce(groupFd, tableFd));
+    const { vfio } = this;
+    if (vfio === undefined) return "KVM was not told of the group";
+    return this.attempt(() => vfio.setSpaprTce(groupFd, tableFd));
   }
 
   close(): void {
