@@ -3,7 +3,17 @@
 import { realHost } from "@minivmm/host";
 import { memoryDisk, nvme } from "@minivmm/pci/devices";
 import { describe, expect, it } from "vitest";
-import { bareDiskProgram, diskPattern, MMIO_WINDOW_32, MMIO_WINDOW_64, WRITE_PATTERN } from "../src/guests/index.ts";
+import {
+  bareDiskProgram,
+  diskPattern,
+  MMIO_WINDOW_32,
+  MMIO_WINDOW_64,
+  TCE_BENCH_DISK,
+  TCE_BENCH_PASS,
+  TCE_BENCH_WRITTEN,
+  tceBenchProgram,
+  WRITE_PATTERN,
+} from "../src/guests/index.ts";
 import { createVm } from "../src/index.ts";
 
 const BYTES = 256 << 10;
@@ -58,5 +68,47 @@ describe("vmm guests: bare-metal NVMe program", () => {
   it("says so when slot 1 holds no NVMe controller", async () => {
     const { console } = await boot(bareDiskProgram({ bytes: BYTES, configAddress: 0x1000 }), patternDisk());
     expect(console).toContain("minivmm-bare: FAIL not an NVMe controller, class ");
+  });
+});
+
+describe("vmm guests: mapping benchmark", () => {
+  const pass = (): Uint8Array => {
+    const disk = new Uint8Array(TCE_BENCH_DISK);
+    disk.set(diskPattern(TCE_BENCH_WRITTEN));
+    return disk;
+  };
+  const program = tceBenchProgram([
+    { pages: 1, batches: 2, warmUp: 0 },
+    { pages: 16, batches: 1, warmUp: 1 },
+  ]);
+
+  it("reads what it maps, and writes the last batch back", async () => {
+    const disk = pass();
+    const { console, reason } = await boot(program, disk);
+    expect(console).toContain(TCE_BENCH_PASS);
+    expect(reason).toBe("power-off");
+    expect(Buffer.compare(disk.subarray(TCE_BENCH_WRITTEN), diskPattern(TCE_BENCH_DISK - TCE_BENCH_WRITTEN))).toBe(0);
+  });
+
+  it("finds a page that is not what it should be, in the first batch and in the last", async () => {
+    for (const [at, what] of [
+      [4096 * 5, "first bad page"],
+      [4096 * 300 + 8, "first bad offset"],
+    ] as const) {
+      const disk = pass();
+      disk[at]! ^= 1;
+      expect((await boot(program, disk)).console).toContain(`FAIL ${what}`);
+    }
+  });
+
+  it("refuses parts that cannot be", () => {
+    for (const part of [
+      { pages: 3, batches: 1, warmUp: 0 },
+      { pages: 1024, batches: 1, warmUp: 0 },
+      { pages: 1, batches: 0, warmUp: 0 },
+      { pages: 1, batches: 1, warmUp: -1 },
+    ]) {
+      expect(() => tceBenchProgram([part])).toThrow(RangeError);
+    }
   });
 });
