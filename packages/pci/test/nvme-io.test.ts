@@ -88,6 +88,25 @@ describe("pci nvme: reads and writes", () => {
     });
   });
 
+  test("a read arrives the same through the controller's buffer and straight from a disk in memory", () => {
+    const content = pattern(new Uint8Array(1 << 20), 9);
+    const straight = memoryDisk(content);
+    const buffered: Disk = { ...straight };
+    expect([straight.memory, buffered.memory]).toEqual([content, undefined]);
+    const offset = DATA + 0x2e00;
+    const reads = [straight, buffered].map((disk) => {
+      const driver = bringUp({ disk });
+      const addresses = [DATA, ...scatteredList(driver, 4)];
+      driver.ok(driver.io({ opcode: 2, prp1: DATA, prp2: LIST, cdw10: 24, cdw12: 39 }));
+      const scattered = addresses.map((address) => [...driver.data(address, 4096)]);
+      driver.ok(driver.io({ opcode: 2, prp1: offset, prp2: DATA + 0x8000, cdw10: 3, cdw12: 2 }));
+      return { scattered, crossing: [...driver.data(offset, 0x200), ...driver.data(DATA + 0x8000, 0x400)] };
+    });
+    expect(reads[0]).toEqual(reads[1]);
+    expect(reads[0]?.scattered.flat()).toEqual([...content.subarray(24 * 512, 64 * 512)]);
+    expect(reads[0]?.crossing).toEqual([...content.subarray(3 * 512, 6 * 512)]);
+  });
+
   test("contiguous pages are one transfer", () => {
     const driver = bringUp();
     for (let i = 0; i < 31; i++) setEntry(driver, LIST + i * 8, DATA + 0x1000 * (i + 1));

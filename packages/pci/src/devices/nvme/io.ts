@@ -1,5 +1,6 @@
 // The NVM command set (NVM Express 1.4 section 6): flush, read, write, write zeroes and dataset management.
-// Data passes through the controller's buffer; nothing here allocates on the read and write paths.
+// Data passes through the controller's buffer, but for reads of a disk in host memory, which go straight to the guest;
+// nothing here allocates on the read and write paths.
 // Invariant: a disk access lies inside the namespace, because the block range is checked first.
 import type { CommandContext } from "./context.ts";
 import { NAMESPACE_COUNT } from "./identify.ts";
@@ -50,8 +51,13 @@ function read(controller: CommandContext, sqe: Uint32Array): number {
   if (start + blocks > settings.blocks) return status.LBA_OUT_OF_RANGE;
   const mapped = transfer.map(device.dma, sqe, length, controller.pageSize);
   if (mapped !== status.SUCCESS) return mapped;
-  if (disk.read(start * settings.blockSize, transfer.prefix(length)) < 0) return status.UNRECOVERED_READ;
-  if (!transfer.toMemory(device.dma)) return status.DATA_TRANSFER_ERROR;
+  const offset = start * settings.blockSize;
+  if (disk.memory) {
+    if (!transfer.toMemoryFrom(device.dma, disk.memory, offset)) return status.DATA_TRANSFER_ERROR;
+  } else {
+    if (disk.read(offset, transfer.prefix(length)) < 0) return status.UNRECOVERED_READ;
+    if (!transfer.toMemory(device.dma)) return status.DATA_TRANSFER_ERROR;
+  }
   statistics.readCommands++;
   statistics.bytesRead += length;
   return status.SUCCESS;

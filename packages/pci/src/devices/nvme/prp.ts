@@ -23,6 +23,9 @@ export class PrpTransfer {
   readonly #listViews: Uint8Array[] = [];
   readonly #prefixViews: Uint8Array[] = [];
   readonly #pageViews: Uint8Array[] = [];
+  /** Pages of `#source`, the memory that toMemoryFrom() was last given. */
+  #sourceViews: Uint8Array[] = [];
+  #source: Uint8Array | null = null;
 
   /** @param maximum largest transfer in bytes, a multiple of 4096 */
   constructor(maximum: number) {
@@ -60,6 +63,25 @@ export class PrpTransfer {
     for (let i = 0; i < this.#segments; i++) {
       const length = this.#segmentLength[i]!;
       if (!dma.write(this.#segmentHi[i]!, this.#segmentLo[i]!, this.#view(at, length))) return false;
+      at += length;
+    }
+    return true;
+  }
+
+  /** Move the mapped bytes from `source`, starting at `offset`, to memory, past the buffer. False: refused. */
+  toMemoryFrom(dma: DmaPort, source: Uint8Array, offset: number): boolean {
+    if (source !== this.#source) {
+      this.#source = source;
+      this.#sourceViews = [];
+    }
+    let at = offset;
+    for (let i = 0; i < this.#segments; i++) {
+      const length = this.#segmentLength[i]!;
+      const page = length === MIN_PAGE && at % MIN_PAGE === 0;
+      const view = page
+        ? cached(this.#sourceViews, at / MIN_PAGE, source, at, length)
+        : source.subarray(at, at + length);
+      if (!dma.write(this.#segmentHi[i]!, this.#segmentLo[i]!, view)) return false;
       at += length;
     }
     return true;
