@@ -25,6 +25,7 @@ export function stopwatchDisk(): StopwatchDisk {
   const marks: Mark[] = [];
   const disk = {
     ...memoryDisk(bytes),
+    memory: bytes,
     flush() {
       const { user, system } = process.cpuUsage();
       marks.push({ wall: performance.now(), processor: (user + system) / 1000 });
