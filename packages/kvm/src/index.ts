@@ -7,4 +7,5 @@ export { KvmVcpu, type PortExit } from "./client/vcpu.ts";
 export { type IoEventFd, type IrqFd, KvmVm, type MemoryRegion } from "./client/vm.ts";
 export { KvmError } from "./error.ts";
 export * from "./uapi.ts";
+export * from "./uapi-papr.ts";
 export * from "./uapi-power.ts";

@@ -1,9 +1,17 @@
 // Real mode on a modelled host: a guest under KVM_RUN whose TCEs compiled code writes, what its vCPU counts, who has it.
 import { EINTR } from "@minivmm/host";
-import { KVM_CAP_PPC_ENABLE_HCALL, KVM_EXIT_PAPR_HCALL, type KvmPowerVcpu, KvmSystem } from "@minivmm/kvm";
+import {
+  H_PUT_TCE,
+  H_PUT_TCE_INDIRECT,
+  H_STUFF_TCE,
+  KVM_CAP_PPC_ENABLE_HCALL,
+  KVM_EXIT_PAPR_HCALL,
+  type KvmPowerVcpu,
+  KvmSystem,
+} from "@minivmm/kvm";
 import { allocateGuestRam } from "@minivmm/ppc64";
 import { Assembler, r3, r4, r5, r6, r7, r8 } from "@minivmm/ppc64/asm";
-import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce } from "@minivmm/spapr-iommu";
+import { KvmSpaprTce } from "@minivmm/spapr-iommu";
 import { describe, expect, it } from "vitest";
 import { type ModelHostOptions, modelHost, modelHostDescription, parseModelSpec } from "../src/index.ts";
 

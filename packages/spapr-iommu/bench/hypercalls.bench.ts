@@ -1,8 +1,9 @@
 // Hypercalls on TCEs in virtual mode, as the modelled KVM answers them: one H_PUT_TCE is one page of a guest driver that
 // maps singly, H_STUFF_TCE of 512 is what clears a window at boot, H_PUT_TCE_INDIRECT of 512 what maps all memory.
 // Aim: 2 million H_PUT_TCE a second on a table without hardware, 1 million with; registers in halves, nothing allocated.
+
+import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "@minivmm/kvm";
 import { bench, describe } from "vitest";
-import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "../src/index.ts";
 import { LIOBN, vfioRig, vmRig } from "../test/kvm-rig.ts";
 
 const CALLS = 1000;

@@ -1,9 +1,10 @@
 // Hypercalls on TCEs in real mode: a guest's loop on the CPU engine, answered without leaving it. A hardware table follows.
 // Aim: 5 million H_PUT_TCE a second, 5 microseconds for an H_STUFF_TCE of 512 entries that are mapped.
 // Printed in the processor's own time too, because a busy machine shows longer ones on the clock.
+
+import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "@minivmm/kvm";
 import { type Assembler, r3, r4, r5, r6, r7, r8, r9, r10 } from "@minivmm/ppc64/asm";
 import { bench, describe } from "vitest";
-import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "../src/index.ts";
 import { ask, guestRig } from "../test/guest-rig.ts";
 import { LIOBN } from "../test/kvm-rig.ts";
 

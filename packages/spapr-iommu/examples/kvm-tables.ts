@@ -1,8 +1,8 @@
 // A TCE table in KVM on a small modelled kernel: the guest fills it by hypercalls, user space only looks.
 import { ModelKernel } from "@minivmm/host/model";
-import { KVM_CAP_PPC_ENABLE_HCALL, KvmSystem } from "@minivmm/kvm";
+import { H_PUT_TCE, H_STUFF_TCE, KVM_CAP_PPC_ENABLE_HCALL, KvmSystem } from "@minivmm/kvm";
 import { ModelKvm, type ModelVm } from "@minivmm/kvm/model";
-import { H_PUT_TCE, H_STUFF_TCE, KvmSpaprTce } from "@minivmm/spapr-iommu";
+import { KvmSpaprTce } from "@minivmm/spapr-iommu";
 import { installKvmSpaprTce } from "@minivmm/spapr-iommu/model";
 
 // The kernel's side: KVM with sPAPR TCE.

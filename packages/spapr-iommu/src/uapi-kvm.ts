@@ -28,15 +28,5 @@ export function kvmTceRequests(arch: Arch): KvmTceRequests {
   };
 }
 
-export const H_GET_TCE = 0x1c;
-export const H_PUT_TCE = 0x20;
-export const H_STUFF_TCE = 0x138;
-export const H_PUT_TCE_INDIRECT = 0x13c;
-
-export const H_SUCCESS = 0;
-export const H_CLOSED = 2;
-export const H_HARDWARE = -1;
-export const H_PARAMETER = -4;
-
 /** Most entries of one H_PUT_TCE_INDIRECT: a list fills 4 KiB. */
 export const TCE_LIST_ENTRIES = 512;

@@ -1,8 +1,9 @@
 // The arena as compiled code would use it: only words and the exported offsets, no class of the model.
+
+import { H_PUT_TCE, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { H_PUT_TCE, H_SUCCESS } from "../src/index.ts";
 import {
   arenaLayout,
   counterLayout,

@@ -1,7 +1,5 @@
 // Older kernels: 4.12 with a stage in real mode and a user view that appears late, 3.11 with nothing but H_PUT_TCE.
 import { EBUSY } from "@minivmm/host";
-import { H_TOO_HARD } from "@minivmm/kvm/model";
-import { describe, expect, it } from "vitest";
 import {
   H_GET_TCE,
   H_HARDWARE,
@@ -10,7 +8,9 @@ import {
   H_PUT_TCE_INDIRECT,
   H_STUFF_TCE,
   H_SUCCESS,
-} from "../src/index.ts";
+} from "@minivmm/kvm";
+import { H_TOO_HARD } from "@minivmm/kvm/model";
+import { describe, expect, it } from "vitest";
 import { LIOBN, MEMORY, vfioRig, vmRig } from "./kvm-rig.ts";
 
 const OLD = { profile: "4.12" } as const;

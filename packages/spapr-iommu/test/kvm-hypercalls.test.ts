@@ -1,16 +1,9 @@
 import { PROT_NONE } from "@minivmm/host";
+import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
 import { describe, expect, it } from "vitest";
-import {
-  H_GET_TCE,
-  H_PARAMETER,
-  H_PUT_TCE,
-  H_PUT_TCE_INDIRECT,
-  H_STUFF_TCE,
-  H_SUCCESS,
-  SpaprContainer,
-} from "../src/index.ts";
+import { SpaprContainer } from "../src/index.ts";
 import { PreregisteredMemory } from "../src/model/index.ts";
 import { GIB, LIOBN, MEMORY, vfioRig, vmRig } from "./kvm-rig.ts";
 

@@ -1,7 +1,7 @@
 import { EBADF, EINVAL } from "@minivmm/host";
-import { KvmSystem } from "@minivmm/kvm";
+import { H_PUT_TCE, H_SUCCESS, KvmSystem } from "@minivmm/kvm";
 import { describe, expect, it } from "vitest";
-import { H_PUT_TCE, H_SUCCESS, KvmSpaprTce } from "../src/index.ts";
+import { KvmSpaprTce } from "../src/index.ts";
 import { GIB, LIOBN, vfioRig } from "./kvm-rig.ts";
 
 describe("spapr-iommu KVM link", () => {

@@ -1,10 +1,11 @@
 // Any order of hypercalls and ioctls: nothing is written outside of a table, no entry of any hardware table, in use or
 // forgotten, reaches memory that is not registered, and every locked page and every word of the arena is accounted for.
 import type { ModelProcess } from "@minivmm/host/model";
+import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "@minivmm/kvm";
 import { VfioContainer } from "@minivmm/vfio-core/model";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce } from "../src/index.ts";
+import { KvmSpaprTce } from "../src/index.ts";
 import { isTceContainer, PreregisteredMemory, type TceTable } from "../src/model/index.ts";
 import { LIOBN, vfioRig } from "./kvm-rig.ts";
 

@@ -2,9 +2,9 @@
 // tables that are linked as the KVM-VFIO device would.
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "@minivmm/host";
 import type { ModelProcess } from "@minivmm/host/model";
-import { KVM_CAP_PPC_ENABLE_HCALL, KvmSystem } from "@minivmm/kvm";
+import { H_PUT_TCE_INDIRECT, H_STUFF_TCE, KVM_CAP_PPC_ENABLE_HCALL, KvmSystem } from "@minivmm/kvm";
 import { ModelKvm, type ModelVm } from "@minivmm/kvm/model";
-import { H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce, type KvmTceWindow, SpaprContainer } from "../src/index.ts";
+import { KvmSpaprTce, type KvmTceWindow, SpaprContainer } from "../src/index.ts";
 import { installKvmSpaprTce, type KvmSpaprTceOptions } from "../src/model/index.ts";
 import { attachedContainer, type RigOptions, rig } from "./rig.ts";
 

@@ -10,17 +10,17 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "@minivmm/host";
-import { KVM_CAP_SPAPR_MULTITCE, KVM_CAP_SPAPR_TCE, KVM_CAP_SPAPR_TCE_64, KVM_CAP_SPAPR_TCE_VFIO } from "@minivmm/kvm";
-import { describe, expect, it } from "vitest";
 import {
   H_GET_TCE,
   H_PUT_TCE,
   H_SUCCESS,
-  KvmSpaprTce,
-  kvm_create_spapr_tce,
-  kvm_create_spapr_tce_64,
-  kvmTceRequests,
-} from "../src/index.ts";
+  KVM_CAP_SPAPR_MULTITCE,
+  KVM_CAP_SPAPR_TCE,
+  KVM_CAP_SPAPR_TCE_64,
+  KVM_CAP_SPAPR_TCE_VFIO,
+} from "@minivmm/kvm";
+import { describe, expect, it } from "vitest";
+import { KvmSpaprTce, kvm_create_spapr_tce, kvm_create_spapr_tce_64, kvmTceRequests } from "../src/index.ts";
 import { LIOBN, vmRig } from "./kvm-rig.ts";
 
 const requests = kvmTceRequests("ppc64le");

@@ -1,7 +1,8 @@
 // Real mode under a running guest: its hypercalls are answered without leaving the CPU, its lists are read from its RAM.
+
+import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "@minivmm/kvm";
 import { r3, r4, r5, r6, r7, r8, r9 } from "@minivmm/ppc64/asm";
 import { describe, expect, it } from "vitest";
-import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "../src/index.ts";
 import { ask, guestRig } from "./guest-rig.ts";
 import { LIOBN, MEMORY } from "./kvm-rig.ts";
 

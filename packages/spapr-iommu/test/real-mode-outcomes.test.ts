@@ -1,8 +1,8 @@
 // Real mode: what becomes of each kind of call in it, and in virtual mode behind it, on 4.12 and on later kernels.
 import { PROT_NONE } from "@minivmm/host";
+import { H_CLOSED, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { describe, expect, it } from "vitest";
-import { H_CLOSED, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "../src/index.ts";
 import { arenaLayout } from "../src/model/index.ts";
 import { GIB, LIOBN, MEMORY } from "./kvm-rig.ts";
 import { linked, secondContainer } from "./real-rig.ts";

@@ -1,9 +1,9 @@
 // Real mode against virtual mode: two machines that differ in nothing else get the same calls and are the same afterwards.
 // And against a hostile guest: whatever is in its registers, only entries of tables, counts and counters are written.
-import { KVM_CAP_PPC_ENABLE_HCALL } from "@minivmm/kvm";
+import { H_GET_TCE, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, KVM_CAP_PPC_ENABLE_HCALL } from "@minivmm/kvm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { H_GET_TCE, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, type KvmSpaprTce } from "../src/index.ts";
+import type { KvmSpaprTce } from "../src/index.ts";
 import { arenaLayout, KINDS, PreregisteredMemory, type TceTable } from "../src/model/index.ts";
 import { LIOBN, MEMORY, vfioRig } from "./kvm-rig.ts";
 

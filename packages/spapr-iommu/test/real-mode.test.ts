@@ -1,8 +1,15 @@
 // Real mode: what compiled code answers, that it sees every change at once, and where it is.
-import { KVM_CAP_PPC_ENABLE_HCALL } from "@minivmm/kvm";
+import {
+  H_GET_TCE,
+  H_PARAMETER,
+  H_PUT_TCE,
+  H_PUT_TCE_INDIRECT,
+  H_STUFF_TCE,
+  H_SUCCESS,
+  KVM_CAP_PPC_ENABLE_HCALL,
+} from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { describe, expect, it } from "vitest";
-import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "../src/index.ts";
 import { memoryStore, regionStore, type WasmMemory } from "../src/model/index.ts";
 import { LIOBN, vfioRig, vmRig } from "./kvm-rig.ts";
 import { linked, secondContainer } from "./real-rig.ts";

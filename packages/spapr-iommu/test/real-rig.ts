@@ -1,7 +1,9 @@
 // The rig of this package with KVM and real mode, and what each stage made of the calls.
+
+import { H_PUT_TCE } from "@minivmm/kvm";
 import { VFIO_SPAPR_TCE_v2_IOMMU, VfioContainer, VfioGroup } from "@minivmm/vfio-core";
 import { expect } from "vitest";
-import { H_PUT_TCE, SpaprContainer } from "../src/index.ts";
+import { SpaprContainer } from "../src/index.ts";
 import { PreregisteredMemory, type Reason } from "../src/model/index.ts";
 import { GIB, LIOBN, vfioRig } from "./kvm-rig.ts";
 

@@ -1,7 +1,8 @@
 // What an exit of the guest costs in the machine: a hypercall from dispatch to return code, a load and a store that
 // reach a BAR, an RTAS call.
+
+import { H_CPPR, H_PUT_TCE } from "@minivmm/kvm";
 import { bench, describe } from "vitest";
-import { H_CPPR, H_PUT_TCE } from "../src/machines/pseries/hcalls/codes.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import { RTAS_IBM_READ_PCI_CONFIG } from "../src/machines/pseries/rtas/tokens.ts";
 import { RTAS_FRAME, bench as testBench } from "../test/fakes.ts";

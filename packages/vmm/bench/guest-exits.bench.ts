@@ -1,10 +1,11 @@
 // What an exit costs a guest, whole way: a loop of half a million exits on the CPU engine, the machine's answer and
 // back; under KVM through the modelled kernel, KVM_RUN's return and its next call. One run makes a VM (some milliseconds) and does the loop. The last one maps and unmaps a page in a VFIO
 // container of the modelled host with each pair of hypercalls.
+
+import { H_CPPR, H_PROD, H_PUT_TCE } from "@minivmm/kvm";
 import { modelHost } from "@minivmm/model-host";
 import { Assembler, buildElf, PF_R, PF_X, r3, r4, r5, r6, r12, r14, r15, r16 } from "@minivmm/ppc64/asm";
 import { bench, describe } from "vitest";
-import { H_CPPR, H_PROD, H_PUT_TCE } from "../src/machines/pseries/hcalls/codes.ts";
 import { PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import { createVm } from "../src/vm.ts";
 

@@ -1,8 +1,8 @@
+import { H_CEDE, H_FUNCTION } from "@minivmm/kvm";
 import { ExitReason } from "@minivmm/ppc64";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type ClockedCpu, type GuestClock, instructionClock, wallClock } from "../src/accel/guest-clock.ts";
 import { SoftAccel, type SoftCpu } from "../src/accel/soft.ts";
-import { H_CEDE, H_FUNCTION } from "../src/machines/pseries/hcalls/codes.ts";
 import { RTAS_POWER_OFF } from "../src/machines/pseries/rtas/tokens.ts";
 import { type Bench, bench, RTAS_FRAME } from "./fakes.ts";
 

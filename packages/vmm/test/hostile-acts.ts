@@ -1,9 +1,10 @@
 // Arbitrary acts of a guest against its machine: hypercalls, RTAS frames, device registers, configuration space.
 // Purely random values would be refused at the first check, so most acts are nearly right: the call's own shape with
 // each argument either plausible or hostile.
+
+import * as H from "@minivmm/kvm";
 import fc from "fast-check";
 import { expect } from "vitest";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import {
   IO_WINDOW,
   MEM32_WINDOW,

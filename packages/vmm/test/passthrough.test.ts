@@ -1,10 +1,10 @@
 // A machine without a CPU on the modelled POWER9 host: real VFIO client, modelled kernel behind it.
 import { O_RDWR } from "@minivmm/host";
+import { H_PUT_TCE, H_SUCCESS } from "@minivmm/kvm";
 import { type ModelledHost, modelHost } from "@minivmm/model-host";
 import { iommuGroupOf } from "@minivmm/vfio-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
-import { H_PUT_TCE, H_SUCCESS } from "../src/machines/pseries/hcalls/codes.ts";
 import { TceTables } from "../src/machines/pseries/iommu.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";

@@ -1,5 +1,5 @@
+import * as H from "@minivmm/kvm";
 import { describe, expect, it } from "vitest";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import { IRQ_VTY, MEM32_WINDOW, pciLiobn, VTY_UNIT } from "../src/machines/pseries/memory-map.ts";
 import { bench, RAM_BYTES } from "./fakes.ts";
 

@@ -1,7 +1,8 @@
 // Guest programs of a few instructions for tests of a whole VM. They run at real address 0 in 64-bit little-endian
 // mode; the exception vectors are theirs.
+
+import { H_CEDE, H_PUT_TERM_CHAR } from "@minivmm/kvm";
 import { Assembler, buildElf, PF_R, PF_W, PF_X, r3, r4, r5, r6, r7, r12 } from "@minivmm/ppc64/asm";
-import { H_CEDE, H_PUT_TERM_CHAR } from "../src/machines/pseries/hcalls/codes.ts";
 import { RTAS_POWER_OFF, RTAS_SYSTEM_REBOOT } from "../src/machines/pseries/rtas/tokens.ts";
 
 const RTAS_ENTRY = 0x7fff0000n;

@@ -1,13 +1,8 @@
 // Who answers hypercalls on a window, decided by rule; windows, links and teardown on the modelled POWER9 with its KVM.
+
+import { H_GET_TCE, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "@minivmm/kvm";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  H_GET_TCE,
-  H_PUT_TCE,
-  H_PUT_TCE_INDIRECT,
-  H_STUFF_TCE,
-  H_SUCCESS,
-} from "../src/machines/pseries/hcalls/codes.ts";
 import { pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import {
   NO_KVM,

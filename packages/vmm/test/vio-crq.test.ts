@@ -1,7 +1,7 @@
+import * as H from "@minivmm/kvm";
 import { describe, expect, it } from "vitest";
 import { decodeCells, decodeStrings, findNode, readFdt } from "../src/boot/index.ts";
 import { pseriesFdt } from "../src/machines/pseries/device-tree.ts";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import { IRQ_VIO, VTY_UNIT } from "../src/machines/pseries/memory-map.ts";
 import { RTAS_SYSTEM_REBOOT } from "../src/machines/pseries/rtas/tokens.ts";
 import { WAITING_MAX } from "../src/machines/pseries/vio/crq.ts";

@@ -1,7 +1,8 @@
 // A client of the virtual SCSI adapter for tests: a machine with one adapter, bus pages mapped one to one, a queue that is
 // read as a driver reads it, and information units and commands put together by hand.
+
+import * as H from "@minivmm/kvm";
 import { memoryDisk } from "@minivmm/pci/devices";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import type { VscsiAdapter } from "../src/machines/pseries/vio/vscsi/adapter.ts";
 import { plugVscsi, type VscsiConfig } from "../src/machines/pseries/vio/vscsi/config.ts";
 import { type Bench, bench, RAM_BYTES } from "./fakes.ts";

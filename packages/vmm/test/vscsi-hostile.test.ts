@@ -1,9 +1,10 @@
 // A guest that lies to its virtual SCSI adapter: queues, information units, descriptors and mappings of any shape. The
 // adapter answers or refuses; it never throws and never reaches memory that the TCE table does not give it.
+
+import * as H from "@minivmm/kvm";
 import { memoryDisk } from "@minivmm/pci/devices";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import { RAM_BYTES } from "./fakes.ts";
 import { DATA, DISK_BYTES, IU, QUEUE, UNIT, VscsiClient } from "./vscsi-client.ts";
 

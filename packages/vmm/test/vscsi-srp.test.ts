@@ -1,5 +1,5 @@
+import * as H from "@minivmm/kvm";
 import { describe, expect, it } from "vitest";
-import * as H from "../src/machines/pseries/hcalls/codes.ts";
 import { decodeLun, encodeLun, lunAddress } from "../src/machines/pseries/vio/vscsi/lun.ts";
 import { DATA, type Descriptor, IU, VscsiClient } from "./vscsi-client.ts";
 

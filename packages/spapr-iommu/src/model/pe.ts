@@ -1,7 +1,7 @@
 // A partitionable endpoint (PE): what EEH isolates as one, which is the IOMMU group. A DMA that its windows do not
-// allow freezes it: loads give ones, stores and DMA are lost, until somebody thaws or resets it.
-// `IommuGroup.peFrozen` is what devices and VFIO look at: MMIO and DMA are cut. After MMIO alone was thawed the domain
-// goes on refusing DMA. Source: arch/powerpc/kernel/eeh.c, PAPR 7.3.
+// allow freezes it: loads give ones, stores, DMA and messages are lost, until somebody thaws or resets it.
+// `IommuGroup.peFrozen` and `peDmaStopped` are what devices and VFIO look at: after MMIO alone was thawed, DMA and
+// messages stay stopped. Pins are not: LSIs are the bridge's own. Source: arch/powerpc/kernel/eeh.c, PAPR 7.3.
 import type { IommuGroup } from "@minivmm/pci";
 
 export interface PeOptions {
@@ -11,7 +11,6 @@ export interface PeOptions {
 
 export class PartitionableEndpoint {
   readonly group: IommuGroup;
-  dmaStopped = false;
   /** The reset line is asserted. */
   resetActive = false;
   /** Freezes so far, for those who watch. */
@@ -23,6 +22,13 @@ export class PartitionableEndpoint {
     this.group = group;
     this.#freezesOnError = options.freeze;
     this.#report = report;
+  }
+
+  get dmaStopped(): boolean {
+    return this.group.peDmaStopped;
+  }
+  set dmaStopped(stopped: boolean) {
+    this.group.peDmaStopped = stopped;
   }
 
   get ioStopped(): boolean {

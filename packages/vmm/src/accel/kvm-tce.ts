@@ -3,9 +3,15 @@
 // Invariants: a refusal is a reason in words and never ends the VM: the table is then this program's; everything that was
 // made is closed by who asked for it, the KVM-VFIO device by close().
 import { type Mapping, MinivmmError } from "@minivmm/host";
-import { KVM_CAP_PPC_ENABLE_HCALL, KVM_CAP_SPAPR_MULTITCE, type KvmVm } from "@minivmm/kvm";
+import {
+  H_PUT_TCE_INDIRECT,
+  H_STUFF_TCE,
+  KVM_CAP_PPC_ENABLE_HCALL,
+  KVM_CAP_SPAPR_MULTITCE,
+  type KvmVm,
+} from "@minivmm/kvm";
 import { KvmVfioDevice } from "@minivmm/kvm-device";
-import { H_PUT_TCE_INDIRECT, H_STUFF_TCE, KvmSpaprTce } from "@minivmm/spapr-iommu";
+import { KvmSpaprTce } from "@minivmm/spapr-iommu";
 import type { KernelTceTable, TceAcceleration, WindowGeometry } from "../machines/pseries/tce-acceleration.ts";
 
 export class KvmTce implements TceAcceleration {

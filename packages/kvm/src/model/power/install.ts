@@ -7,11 +7,11 @@
 import { EFAULT, EINVAL } from "@minivmm/host";
 import type { IoctlCall } from "@minivmm/host/model";
 import * as uapi from "../../uapi.ts";
+import { H_RPT_INVALIDATE } from "../../uapi-papr.ts";
 import * as power from "../../uapi-power.ts";
 import type { Vm, VmIoctl } from "../frame.ts";
 import type { ModelKvm } from "../kvm.ts";
 import { statsFile } from "../stats.ts";
-import { H_RPT_INVALIDATE } from "./codes.ts";
 import type { PowerEngineFactory } from "./engine.ts";
 import { paprHypercalls } from "./papr.ts";
 import { PowerVcpu } from "./vcpu.ts";

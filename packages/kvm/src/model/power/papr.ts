@@ -3,9 +3,9 @@
 // H_CEDE is not here: it puts the vCPU to sleep, and the vCPU does that. Hash page table calls are H_FUNCTION for a radix
 // guest; interrupt controller calls are user space's, because there is no controller in the kernel.
 
+import * as h from "../../uapi-papr.ts";
 import type { Hypercall, HypercallHandler, Vm } from "../frame.ts";
 import { H_TOO_HARD } from "../hypercalls.ts";
-import * as h from "./codes.ts";
 import type { PowerVcpuFrame } from "./frame.ts";
 import { powerVm } from "./vm.ts";
 

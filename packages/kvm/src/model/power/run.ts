@@ -7,8 +7,8 @@
 
 import { EFAULT, EINTR, EINVAL } from "@minivmm/host";
 import { KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR, KVM_INTERNAL_ERROR_EMULATION } from "../../uapi.ts";
+import { H_CEDE, H_SUCCESS } from "../../uapi-papr.ts";
 import { H_TOO_HARD } from "../hypercalls.ts";
-import { H_CEDE, H_SUCCESS } from "./codes.ts";
 import { EngineExit, type PowerCpu } from "./engine.ts";
 import type { PowerVcpuFrame } from "./frame.ts";
 import { beyondTable } from "./papr.ts";

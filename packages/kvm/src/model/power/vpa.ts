@@ -4,7 +4,7 @@
 // Limit: no entries are written into the dispatch trace log, and its index in the VPA stays 0.
 
 import { EINVAL } from "@minivmm/host";
-import { H_PARAMETER, H_RESOURCE, H_SUCCESS } from "./codes.ts";
+import { H_PARAMETER, H_RESOURCE, H_SUCCESS } from "../../uapi-papr.ts";
 import type { EngineMemory } from "./engine.ts";
 
 const REGISTER_VPA = 1;

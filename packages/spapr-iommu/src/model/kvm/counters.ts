@@ -1,8 +1,9 @@
 // What hypercalls on TCEs came to, counted in the VM's record of the arena, so that every stage counts in one place:
 // calls by stage, kind and outcome, entries written by stage and kind, and why calls were left to the next stage.
 // Counters are 64-bit; index times two words from VM.COUNTERS. No allocation except by `snapshot`.
+
+import { H_PARAMETER, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
-import { H_PARAMETER, H_SUCCESS } from "../../uapi-kvm.ts";
 import { readNumber, type TceArena, VM } from "../arena/index.ts";
 
 /** Stages: in front of the kernel proper (real mode: compiled code), and the kernel proper. */

@@ -4,7 +4,7 @@
 // of a table that are written for the first time.
 // Invariants: an entry with permissions points into a registered region, and the region counts it; an entry that could
 // not be given up is put back.
-import { H_CLOSED, H_HARDWARE, H_SUCCESS } from "../../uapi-kvm.ts";
+import { H_CLOSED, H_HARDWARE, H_SUCCESS } from "@minivmm/kvm";
 import type { PreregisteredMemory } from "../prereg.ts";
 import type { TceTable } from "../table.ts";
 import { type Counters, REASON } from "./counters.ts";

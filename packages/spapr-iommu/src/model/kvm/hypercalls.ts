@@ -4,9 +4,11 @@
 // to user space. Nothing allocates but pages that are written first.
 // Invariants: no entry outside the guest's table or a hardware table is touched; entries with permissions reach
 // registered memory only. Kernels before 4.18 go on after a failed hardware update; later ones end the call there.
+
+import { H_PARAMETER, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../../uapi.ts";
-import { H_PARAMETER, H_SUCCESS, TCE_LIST_ENTRIES } from "../../uapi-kvm.ts";
+import { TCE_LIST_ENTRIES } from "../../uapi-kvm.ts";
 import { isAligned, pageNumber } from "../bus-address.ts";
 import { GET, INDIRECT, PUT, REASON, STUFF, VIRTUAL } from "./counters.ts";
 import type { GuestTable, TableLink } from "./guest-table.ts";

@@ -1,8 +1,18 @@
 // Adds sPAPR TCE to a modelled KVM: capabilities, the two VM requests, the hypercalls, and the link to VFIO's tables.
 // Source: kvm_vm_ioctl_check_extension, kvm_arch_vm_ioctl (arch/powerpc/kvm/powerpc.c), default_hcall_list (book3s_hv.c).
-import { KVM_CAP_SPAPR_MULTITCE, KVM_CAP_SPAPR_TCE, KVM_CAP_SPAPR_TCE_64, KVM_CAP_SPAPR_TCE_VFIO } from "@minivmm/kvm";
+import {
+  H_GET_TCE,
+  H_PUT_TCE,
+  H_PUT_TCE_INDIRECT,
+  H_STUFF_TCE,
+  H_SUCCESS,
+  KVM_CAP_SPAPR_MULTITCE,
+  KVM_CAP_SPAPR_TCE,
+  KVM_CAP_SPAPR_TCE_64,
+  KVM_CAP_SPAPR_TCE_VFIO,
+} from "@minivmm/kvm";
 import type { HypercallHandler, ModelKvm, Vm } from "@minivmm/kvm/model";
-import { H_GET_TCE, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS, kvmTceRequests } from "../../uapi-kvm.ts";
+import { kvmTceRequests } from "../../uapi-kvm.ts";
 import { TceArena } from "../arena/index.ts";
 import type { SpaprTceIommu } from "../driver.ts";
 import type { TceCounters } from "./counters.ts";

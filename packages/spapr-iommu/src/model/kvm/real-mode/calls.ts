@@ -2,6 +2,8 @@
 // Source: kvmppc_rm_h_put_tce, _put_tce_indirect, _stuff_tce, kvmppc_h_get_tce (arch/powerpc/kvm/book3s_64_vio_hv.c).
 // Results are hypercall codes. H_TOO_HARD leaves what was done before it: the next stage does the whole call again.
 // Invariant: only what index() and present() have allowed is written.
+
+import { H_PARAMETER, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import {
   block,
@@ -25,7 +27,7 @@ import {
   when,
 } from "@minivmm/ppc64/wasm";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../../../uapi.ts";
-import { H_PARAMETER, H_SUCCESS, TCE_LIST_ENTRIES } from "../../../uapi-kvm.ts";
+import { TCE_LIST_ENTRIES } from "../../../uapi-kvm.ts";
 import { GUEST, HARDWARE, LINK, REGION, VM } from "../../arena/index.ts";
 import { INDIRECT, PUT, STUFF } from "../counters.ts";
 import type { Context } from "./context.ts";

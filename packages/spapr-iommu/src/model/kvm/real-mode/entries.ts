@@ -3,6 +3,8 @@
 // Nothing can be allocated here: a level or a view that is missing is H_TOO_HARD.
 // Invariants: an entry with permissions points into a registered region, and the region counts it; an entry whose old
 // memory is not registered any more keeps what it has.
+
+import { H_CLOSED, H_HARDWARE, H_SUCCESS } from "@minivmm/kvm";
 import {
   br,
   call,
@@ -23,7 +25,6 @@ import {
   when,
 } from "@minivmm/ppc64/wasm";
 import { TCE_PCI_READ, TCE_PCI_WRITE } from "../../../uapi.ts";
-import { H_CLOSED, H_HARDWARE, H_SUCCESS } from "../../../uapi-kvm.ts";
 import {
   HARDWARE,
   HARDWARE_FORWARDED,

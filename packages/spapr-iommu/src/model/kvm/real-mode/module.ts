@@ -2,6 +2,8 @@
 // Its memory is the TCE arena, so what the model changes there is seen at once, and the other way round.
 //   answer(r3..r7) -> (answered, r3, r4)    a hypercall; not answered: nothing to be put into registers
 // Invariant: calls that are switched off, unknown, or too hard for this stage are not answered.
+
+import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "@minivmm/kvm";
 import { H_TOO_HARD } from "@minivmm/kvm/model";
 import {
   call,
@@ -19,7 +21,6 @@ import {
   seq,
   when,
 } from "@minivmm/ppc64/wasm";
-import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "../../../uapi-kvm.ts";
 import { VM } from "../../arena/index.ts";
 import { GET, INDIRECT, OUTCOMES, PUT, STUFF } from "../counters.ts";
 import { CallBuilder } from "./calls.ts";

@@ -1,7 +1,8 @@
 // H_PUT_TERM_CHAR and H_GET_TERM_CHAR: up to 16 characters in two registers, the first in the most significant byte.
 // Source: PAPR 2.7 section 16.5 (virtual terminal).
+
+import { H_GET_TERM_CHAR, H_PARAMETER, H_PUT_TERM_CHAR, H_SUCCESS } from "@minivmm/kvm";
 import type { Vty } from "../vty.ts";
-import { H_GET_TERM_CHAR, H_PARAMETER, H_PUT_TERM_CHAR, H_SUCCESS } from "./codes.ts";
 import { type HcallTable, hi, lo, put, small } from "./table.ts";
 
 const CHARACTERS_MAX = 16;

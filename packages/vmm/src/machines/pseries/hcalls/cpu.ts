@@ -17,7 +17,7 @@ import {
   H_SET_MODE,
   H_SUCCESS,
   H_UNSUPPORTED_FLAG_START,
-} from "./codes.ts";
+} from "@minivmm/kvm";
 import { type HcallTable, hi, put, type Registers, small } from "./table.ts";
 
 /** What these calls need of the CPU. */

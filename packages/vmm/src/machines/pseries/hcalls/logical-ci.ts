@@ -2,7 +2,6 @@
 // for guest code that runs before it can map devices. Values are numeric in big-endian order, so a 4-byte load from a
 // little-endian device register gives its bytes swapped. Source: PAPR 2.7 section 14.13, QEMU 7.2 hw/ppc/spapr_hcall.c.
 import type { GuestMemory } from "@minivmm/host";
-import type { Phb } from "../phb.ts";
 import {
   H_LOGICAL_CACHE_LOAD,
   H_LOGICAL_CACHE_STORE,
@@ -10,7 +9,8 @@ import {
   H_LOGICAL_CI_STORE,
   H_PARAMETER,
   H_SUCCESS,
-} from "./codes.ts";
+} from "@minivmm/kvm";
+import type { Phb } from "../phb.ts";
 import { type HcallTable, hi, lo, put, type Registers, small } from "./table.ts";
 
 export function registerLogicalCiHcalls(table: HcallTable, ram: GuestMemory, phb: Phb): void {

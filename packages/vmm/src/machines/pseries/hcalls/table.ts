@@ -2,7 +2,7 @@
 // Registers: handlers read and write the CPU's general registers directly, as 32-bit halves ([2n] low, [2n+1] high of
 // register n): r3 holds the token on entry and the return code on exit, r4.. the arguments, r4.. the results.
 // Invariant: every call returns a defined code; a token without a handler gives H_FUNCTION; no handler throws.
-import { H_FUNCTION } from "./codes.ts";
+import { H_FUNCTION } from "@minivmm/kvm";
 
 /** General registers as halves, 64 words. */
 export type Registers = Uint32Array;

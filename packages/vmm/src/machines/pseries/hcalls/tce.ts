@@ -3,9 +3,9 @@
 // Source: PAPR 2.7 section 14.5.4.2; argument checks and their order as QEMU 7.2 hw/ppc/spapr_iommu.c makes them:
 // low bits of the bus address are ignored, any entry value is stored, a list is applied up to its first failure.
 import type { GuestMemory } from "@minivmm/host";
+import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "@minivmm/kvm";
 import type { TceTables } from "../iommu.ts";
 import type { SpaprTceTable } from "../tce-table.ts";
-import { H_GET_TCE, H_PARAMETER, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE, H_SUCCESS } from "./codes.ts";
 import { type HcallTable, hi, lo, put, type Registers, small } from "./table.ts";
 
 /** Entries in one indirect list: a 4 KiB page of 64-bit words. */

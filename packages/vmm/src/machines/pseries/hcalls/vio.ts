@@ -2,9 +2,7 @@
 // Source: PAPR 2.7 sections 17.2.1 and 17.2.3; answers to bad arguments as QEMU 7.2 hw/ppc/spapr_vio.c gives them. Two
 // calls know more than QEMU: a message without a registered queue finds the transport closed, and one whose answer
 // could not even wait is dropped and may be sent again.
-import { VTY_UNIT } from "../memory-map.ts";
-import type { VioBus } from "../vio/bus.ts";
-import type { VioDevice } from "../vio/device.ts";
+
 import {
   H_CLOSED,
   H_DROPPED,
@@ -17,7 +15,10 @@ import {
   H_SEND_CRQ,
   H_SUCCESS,
   H_VIO_SIGNAL,
-} from "./codes.ts";
+} from "@minivmm/kvm";
+import { VTY_UNIT } from "../memory-map.ts";
+import type { VioBus } from "../vio/bus.ts";
+import type { VioDevice } from "../vio/device.ts";
 import { type HcallTable, hi, lo, type Registers, small } from "./table.ts";
 
 const SIGNAL_MASK = 1;

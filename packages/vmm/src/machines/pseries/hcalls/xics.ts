@@ -1,7 +1,8 @@
 // Interrupt presentation hypercalls: H_XIRR, H_EOI, H_CPPR, H_IPI, H_IPOLL. Source: PAPR 2.7 section 14.11.
+
+import { H_CPPR, H_EOI, H_IPI, H_IPOLL, H_PARAMETER, H_SUCCESS, H_XIRR } from "@minivmm/kvm";
 import type { Phb } from "../phb.ts";
 import type { Xics } from "../xics.ts";
-import { H_CPPR, H_EOI, H_IPI, H_IPOLL, H_PARAMETER, H_SUCCESS, H_XIRR } from "./codes.ts";
 import { type HcallTable, lo, put, small } from "./table.ts";
 
 export function registerXicsHcalls(table: HcallTable, xics: Xics, phb: Phb): void {

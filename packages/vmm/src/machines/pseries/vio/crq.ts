@@ -4,8 +4,9 @@
 // Invariants: messages keep their order and none is lost: one that finds no free element waits until a later hypercall
 // finds one; at most WAITING_MAX wait, and whoever would cause another is told to come again. What is mapped where the
 // ring lies is looked at for each message and not when it is registered, because the guest may change it at any time.
+
+import { H_PARAMETER, H_RESOURCE, H_SUCCESS } from "@minivmm/kvm";
 import type { DmaPort } from "@minivmm/pci";
-import { H_PARAMETER, H_RESOURCE, H_SUCCESS } from "../hcalls/codes.ts";
 
 export const CRQ_ELEMENT_BYTES = 16;
 /** Messages that may wait for a free element. */

@@ -1,10 +1,13 @@
-// Return codes and numbers of the hypercalls that HV KVM knows, under their PAPR names.
-// Source: arch/powerpc/include/asm/hvcall.h.
+// PAPR hypercalls: return codes in r3, and the numbers that call them, under their PAPR names.
+// Sources: PAPR 2.7 chapter 14; arch/powerpc/include/asm/hvcall.h of Linux 6.12.
 
+export const H_CLOSED = 2;
 export const H_SUCCESS = 0;
 export const H_HARDWARE = -1;
 export const H_FUNCTION = -2;
 export const H_PARAMETER = -4;
+export const H_NOT_FOUND = -7;
+export const H_DROPPED = -12;
 export const H_RESOURCE = -16;
 export const H_P2 = -55;
 export const H_P3 = -56;
@@ -19,10 +22,16 @@ export const H_READ = 0x0c;
 export const H_CLEAR_MOD = 0x10;
 export const H_CLEAR_REF = 0x14;
 export const H_PROTECT = 0x18;
+export const H_GET_TCE = 0x1c;
+export const H_PUT_TCE = 0x20;
 export const H_SET_DABR = 0x28;
 export const H_PAGE_INIT = 0x2c;
 export const H_LOGICAL_CI_LOAD = 0x3c;
 export const H_LOGICAL_CI_STORE = 0x40;
+export const H_LOGICAL_CACHE_LOAD = 0x44;
+export const H_LOGICAL_CACHE_STORE = 0x48;
+export const H_GET_TERM_CHAR = 0x54;
+export const H_PUT_TERM_CHAR = 0x58;
 export const H_EOI = 0x64;
 export const H_CPPR = 0x68;
 export const H_IPI = 0x6c;
@@ -32,9 +41,18 @@ export const H_REGISTER_VPA = 0xdc;
 export const H_CEDE = 0xe0;
 export const H_CONFER = 0xe4;
 export const H_PROD = 0xe8;
+export const H_REG_CRQ = 0xfc;
+export const H_FREE_CRQ = 0x100;
+export const H_VIO_SIGNAL = 0x104;
+export const H_SEND_CRQ = 0x108;
 export const H_BULK_REMOVE = 0x124;
 export const H_SET_XDABR = 0x134;
+export const H_STUFF_TCE = 0x138;
+export const H_PUT_TCE_INDIRECT = 0x13c;
+export const H_GET_CPU_CHARACTERISTICS = 0x1c8;
+export const H_ENABLE_CRQ = 0x2b0;
 export const H_XIRR_X = 0x2fc;
 export const H_RANDOM = 0x300;
 export const H_SET_MODE = 0x31c;
+export const H_REGISTER_PROC_TBL = 0x37c;
 export const H_RPT_INVALIDATE = 0x448;
