@@ -2,6 +2,7 @@
 // Sources: PAPR 2.7 chapter 14; arch/powerpc/include/asm/hvcall.h of Linux 6.12.
 
 export const H_CLOSED = 2;
+export const H_BUSY = 1;
 export const H_SUCCESS = 0;
 export const H_HARDWARE = -1;
 export const H_FUNCTION = -2;

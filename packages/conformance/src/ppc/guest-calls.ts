@@ -10,8 +10,6 @@ import { type Answer, big, type Call, hex, type PpcScene } from "./scene.ts";
 const requests = kvm.kvmRequests("ppc64le");
 const MSR_BITS: Readonly<Record<string, bigint>> = { SF: 1n << 63n, ME: 0x1000n, LE: 1n, IR: 0x20n, DR: 0x10n };
 const TCE_PERMISSIONS = 3n;
-const H_PUT_TCE = 0x20n;
-const H_PUT_TCE_INDIRECT = 0x13cn;
 const ARGUMENTS = ["r4", "r5", "r6", "r7"];
 
 export const GUEST_CALLS: Readonly<Record<string, Call>> = {
@@ -100,9 +98,10 @@ function remember(
   nr: bigint,
   [liobn = 0n, ioba = 0n, value = 0n, count = 0n]: readonly bigint[],
 ): void {
-  if (nr !== H_PUT_TCE && nr !== H_PUT_TCE_INDIRECT) return;
+  const call = Number(nr);
+  if (call !== kvm.H_PUT_TCE && call !== kvm.H_PUT_TCE_INDIRECT) return;
   const size = 1n << BigInt(scene.tables.pageShift(liobn));
-  const entries = nr === H_PUT_TCE ? [value] : listAt(scene, value, Number(count));
+  const entries = call === kvm.H_PUT_TCE ? [value] : listAt(scene, value, Number(count));
   for (const [index, tce] of entries.entries()) {
     if ((tce & TCE_PERMISSIONS) === 0n) continue;
     const iova = ioba - (ioba % size) + BigInt(index) * size;

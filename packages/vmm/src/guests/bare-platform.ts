@@ -2,6 +2,7 @@
 // Source: PAPR 7.2 (RTAS argument frames: big-endian 32-bit cells, called in 32-bit big-endian real mode), 14.5 (hypercalls:
 // `sc 1`, token and status in r3).
 
+import { H_BUSY, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_PUT_TERM_CHAR, H_STUFF_TCE } from "@minivmm/kvm";
 import { r0, r3, r4, r5, r6, r7, r12, r29, r30, r31, SPR_SRR0, SPR_SRR1 } from "@minivmm/ppc64/asm";
 import {
   type BareSettings,
@@ -16,11 +17,6 @@ import {
 import { emitEndianTrampoline } from "./bare-trampoline.ts";
 import type { GuestCode } from "./guest-code.ts";
 
-const H_PUT_TCE = 0x20;
-const H_PUT_TERM_CHAR = 0x58;
-const H_STUFF_TCE = 0x138;
-const H_PUT_TCE_INDIRECT = 0x13c;
-const H_BUSY = 1;
 const TERM_CHARS = 16;
 const TCE_READ_WRITE = 3;
 /** ME and RI: 32-bit, big-endian, translation off. */

@@ -2,15 +2,13 @@
 // unmap them in pieces, NVMe commands of 64 pages that fill them, and a look at each page. A batch is as small as it may be,
 // so that its data stays in the processor's caches and mapping is not hidden behind waiting for memory.
 // Source: PAPR 2.7 section 14.5.4.2 (TCE hypercalls), NVM Express 1.4 section 4.3 (PRP lists).
+import { H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE } from "@minivmm/kvm";
 import { r3, r4, r5, r6, r7, r8, r9, r10, r12, r14, r15, r16, r17, r18, r19, r20 } from "@minivmm/ppc64/asm";
 import { type BareSettings, MEMORY, PAGE } from "./bare-layout.ts";
 import { CDW0, CDW10, CDW11, CDW12, NAMESPACE, NSID, PRP1, PRP2 } from "./bare-nvme.ts";
 import { READ_PATTERN } from "./disk-pattern.ts";
 import type { GuestCode } from "./guest-code.ts";
 
-const H_PUT_TCE = 0x20;
-const H_STUFF_TCE = 0x138;
-const H_PUT_TCE_INDIRECT = 0x13c;
 const TCE_READ_WRITE = 3;
 
 /** Pages that one hypercall can map at most, and pages of a command. */
