@@ -73,6 +73,10 @@ export abstract class PciDevice {
   get busMaster(): boolean {
     return (this.config.bytes[regs.PCI_COMMAND]! & regs.PCI_COMMAND_MASTER) !== 0;
   }
+  /** May a message leave the function? It is a memory write, so it needs bus mastering and a way that lets it pass. */
+  get sendsMessages(): boolean {
+    return this.busMaster && this.dma.messagesLost !== true;
+  }
   /** True when MSI or MSI-X is enabled, so that INTx must stay silent. */
   get messageSignalled(): boolean {
     return (this.msix?.enabled ?? false) || (this.msi?.enabled ?? false);

@@ -3,6 +3,8 @@
 // Addresses are bus addresses in two 32-bit halves, so that nothing on these paths needs BigInt.
 
 export interface DmaPort {
+  /** True while messages, which are memory writes as well, are lost on their way (EEH). Default false. */
+  readonly messagesLost?: boolean;
   /** Read memory into `into`. False: refused (no translation, no permission, bus master off); `into` is then undefined. */
   read(hi: number, lo: number, into: Uint8Array): boolean;
   /** Write `from` to memory. False: refused; a part before the refused page may have been written. */

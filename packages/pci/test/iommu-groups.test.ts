@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bindDriver, type FunctionDescription, PciTopology, unbindDriver } from "../src/index.ts";
+import { bindDriver, type FunctionDescription, Msix, PciTopology, unbindDriver } from "../src/index.ts";
 import { models, partition, plain, q35Topology } from "./support/q35.ts";
 
 const build = (devices: FunctionDescription[]): PciTopology =>
@@ -196,5 +196,33 @@ describe("pci iommu groups: ownership", () => {
     fn.group!.peFrozen = false;
     fn.responding = false;
     expect([attempt(), log]).toEqual([false, ["read", "write"]]);
+  });
+
+  test("a PE that is frozen, or has its DMA stopped, loses DMA and messages", () => {
+    const fn = q35Topology().get("02:00.0");
+    const group = fn.group!;
+    const seen: number[] = [];
+    fn.device.irq = { intx: () => undefined, msi: (vector) => seen.push(vector) };
+    group.domain = { name: "test", read: () => true, write: () => true };
+    fn.writeConfig(4, 2, 6);
+    const msix = new Msix(fn.device, { vectors: 2, bar: 0, table: 0, pba: 0x1000 });
+    msix.program(1, 0, 0xfee0_0000, 7);
+    msix.setControl(true);
+    const passes = (): boolean[] => {
+      seen.length = 0;
+      msix.raise(1);
+      return [seen.length > 0, fn.device.dma.read(0, 0x1000, new Uint8Array(4))];
+    };
+    expect(passes()).toEqual([true, true]);
+    group.peFrozen = true;
+    group.peDmaStopped = true;
+    expect(passes()).toEqual([false, false]);
+    group.peFrozen = false;
+    expect(passes()).toEqual([false, false]);
+    // What was lost does not come later.
+    group.peDmaStopped = false;
+    expect(seen).toEqual([]);
+    expect(msix.pending(1)).toBe(false);
+    expect(passes()).toEqual([true, true]);
   });
 });

@@ -110,6 +110,8 @@ class PseriesVm implements Vm {
   load(image: ReturnType<typeof parseElf>): void {
     const { append, initrd, kernelName, dmaWindowBytes, ddw } = this.config;
     const { machine, ram } = this;
+    const eeh = machine.eeh.offered;
+    machine.eeh.reenable();
     const request = (start: number): DeviceTreeRequest => ({
       ramBytes: ram.size,
       append,
@@ -120,6 +122,7 @@ class PseriesVm implements Vm {
       vdevices: machine.vio.devices.map((device) => device.deviceTreeNode()),
       dmaWindowBytes,
       ddw,
+      eeh,
     });
     // The tree's size does not depend on the addresses in it.
     const fdtBytes = pseriesFdt(request(0)).length;
@@ -256,6 +259,7 @@ class PseriesVm implements Vm {
       const windows = machine.tables.on(DmaWindows.liobns);
       session = new VfioSession({ host, ram, windows, containerFd, acceleration: accel.tce });
       this.sessions.set(key, session);
+      machine.eeh.add(session);
     }
     return session;
   }

@@ -20,7 +20,7 @@ export class Faults {
     this.#iommu = iommu;
   }
 
-  /** Isolates the function's PE, as after a DMA outside its windows: loads give ones, stores and DMA are lost. */
+  /** Isolates the function's PE, as after a DMA outside its windows: loads give ones, stores, DMA and messages are lost. */
   freezePe(bdf: string): void {
     const { group } = this.#find(bdf);
     if (!group || !this.#iommu) throw noSuchFault(bdf, "it is in no partitionable endpoint");

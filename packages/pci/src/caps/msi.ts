@@ -25,7 +25,8 @@ export interface MsiOptions {
 export interface MessageCarrier {
   readonly config: ConfigSpace;
   readonly irq: IrqPort;
-  readonly busMaster: boolean;
+  /** False: a message is lost. */
+  readonly sendsMessages: boolean;
   /** Messages replace the line: enabling them changes what the line shows. */
   updateIntx(): void;
 }
@@ -103,9 +104,8 @@ export class Msi {
   }
 
   #send(n: number): void {
-    const { config, irq, busMaster } = this.#device;
-    // A message is a memory write of the function, so it needs bus mastering like any other.
-    if (!busMaster) return;
+    const { config, irq, sendsMessages } = this.#device;
+    if (!sendsMessages) return;
     const hi = this.#address64 ? config.read(this.offset + 8, 4) : 0;
     const data = config.read(this.offset + (this.#address64 ? 12 : 8), 2);
     irq.msi(n, hi, config.read(this.offset + 4, 4), (data & ~(this.allowed - 1)) | n);

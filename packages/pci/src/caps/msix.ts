@@ -153,8 +153,7 @@ export class Msix {
   }
 
   #send(vector: number): void {
-    // A message is a memory write of the function, so it needs bus mastering like any other.
-    if (!this.#device.busMaster) return;
+    if (!this.#device.sendsMessages) return;
     const at = vector * ENTRY_DWORDS;
     this.#device.irq.msi(vector, this.table[at + 1]!, this.table[at]!, this.table[at + 2]!);
   }

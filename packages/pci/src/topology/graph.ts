@@ -81,8 +81,10 @@ export class IommuGroup {
   readonly functions: PciFunction[] = [];
   /** Null: DMA of the whole group is refused. */
   domain: IommuDomain | null = null;
-  /** EEH: the partitionable endpoint is isolated after an error; DMA is refused until it is reset. */
+  /** EEH: the partitionable endpoint is isolated after an error: BARs do not answer, DMA is refused, messages are lost. */
   peFrozen = false;
+  /** EEH: BARs may answer again, DMA and messages of the endpoint are still stopped. */
+  peDmaStopped = false;
   /** Name that the platform gives the group (`/sys/kernel/iommu_groups/N/name`), null on hosts that give none. */
   readonly name: string | null;
   #owner: object | null = null;
@@ -90,6 +92,11 @@ export class IommuGroup {
   constructor(id: number, name: string | null = null) {
     this.id = id;
     this.name = name;
+  }
+
+  /** Whether EEH lets nothing through that the functions send. The pin is a message to the bridge itself and passes. */
+  get peSilenced(): boolean {
+    return this.peFrozen || this.peDmaStopped;
   }
 
   get owner(): object | null {
@@ -291,15 +298,19 @@ class FunctionDma implements DmaPort {
     this.#fn = fn;
   }
 
+  get messagesLost(): boolean {
+    return this.#fn.group?.peSilenced ?? false;
+  }
+
   read(hi: number, lo: number, into: Uint8Array): boolean {
     const group = this.#fn.group;
-    if (group === null || group.domain === null || group.peFrozen || !mayMaster(this.#fn)) return false;
+    if (group === null || group.domain === null || group.peSilenced || !mayMaster(this.#fn)) return false;
     return group.domain.read(hi, lo, into);
   }
 
   write(hi: number, lo: number, from: Uint8Array): boolean {
     const group = this.#fn.group;
-    if (group === null || group.domain === null || group.peFrozen || !mayMaster(this.#fn)) return false;
+    if (group === null || group.domain === null || group.peSilenced || !mayMaster(this.#fn)) return false;
     return group.domain.write(hi, lo, from);
   }
 }

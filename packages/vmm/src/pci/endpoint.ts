@@ -42,5 +42,7 @@ export interface PciEndpoint {
   programMessages(kind: "msi" | "msix", addressHi: number, addressLo: number, firstData: number, count: number): void;
   /** The guest ended the interrupt that this function's pin raised. */
   intxEnded(): void;
+  /** Passed-through functions alone have this: EEH is about to reset the function, and the guest's copy of it follows. */
+  prepareReset?(): void;
   close(): void;
 }

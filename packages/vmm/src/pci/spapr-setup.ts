@@ -7,6 +7,7 @@ import type { GuestMemory, Host } from "@minivmm/host";
 import { SpaprContainer } from "@minivmm/spapr-iommu";
 import { VFIO_SPAPR_TCE_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, type VfioContainer } from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
+import type { EehOps } from "../machines/pseries/eeh.ts";
 import type { TceWindows } from "../machines/pseries/iommu.ts";
 import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 import type { DmaSummary } from "../summary.ts";
@@ -45,6 +46,11 @@ export class SpaprSetup {
     const { ram } = options;
     if (this.v2) this.spapr.registerMemory(ram.u8);
     else this.spapr.enable();
+  }
+
+  /** EEH of the groups in the container. */
+  get eeh(): EehOps {
+    return this.spapr.eeh;
   }
 
   /** The first group is in the container: windows as the guest has them. Throws VmmError DMA_WINDOW, SpaprError. */

@@ -3,7 +3,14 @@
 // Source: QEMU 7.2 hw/vfio/pci.c: every configuration write goes to the device first and then to the guest's copy.
 // Invariant: nothing that the guest writes throws; what the host refuses is kept in `problems`.
 import type { Host } from "@minivmm/host";
-import { type BarDescription, PCI_INTERRUPT_PIN } from "@minivmm/pci";
+import {
+  type BarDescription,
+  PCI_INTERRUPT_PIN,
+  PCI_MSI_FLAGS,
+  PCI_MSI_FLAGS_ENABLE,
+  PCI_MSIX_FLAGS,
+  PCI_MSIX_FLAGS_ENABLE,
+} from "@minivmm/pci";
 import { VFIO_PCI_CONFIG_REGION_INDEX, type VfioDevice } from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
 import { decodedBarAddress } from "./emulated.ts";
@@ -121,8 +128,23 @@ export class VfioPciEndpoint implements PciEndpoint {
     this.irqs?.intxEnded();
   }
 
+  /**
+   * A reset turns messages off. They go off in the host first and in the guest's copy, so that the guest can set them up
+   * anew; BARs keep what the guest wrote, which their decoding needs once COMMAND is restored.
+   */
+  prepareReset(): void {
+    const { msi, msix } = this.shadow;
+    if (msi?.enabled) this.clearConfig(msi.offset + PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
+    if (msix?.enabled) this.clearConfig(msix.offset + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
+    msix?.reset();
+  }
+
   close(): void {
     this.irqs?.disable();
+  }
+
+  private clearConfig(offset: number, bits: number): void {
+    this.writeConfig(offset, 2, this.shadow.config.read(offset, 2) & ~bits);
   }
 
   private problem(message: string): void {

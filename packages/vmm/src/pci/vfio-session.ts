@@ -7,6 +7,7 @@ import type { GuestMemory, Host } from "@minivmm/host";
 import {
   iommuGroupOf,
   requireVfioDriver,
+  VFIO_EEH,
   VFIO_SPAPR_TCE_IOMMU,
   VFIO_SPAPR_TCE_v2_IOMMU,
   VFIO_TYPE1_IOMMU,
@@ -15,6 +16,7 @@ import {
   type VfioDevice,
   VfioGroup,
 } from "@minivmm/vfio-core";
+import type { EehContainer, EehOps } from "../machines/pseries/eeh.ts";
 import type { TceWindows } from "../machines/pseries/iommu.ts";
 import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 import { type DmaSummary, newDmaSummary } from "../summary.ts";
@@ -33,7 +35,7 @@ export interface VfioSessionOptions {
   readonly acceleration?: TceAcceleration | undefined;
 }
 
-export class VfioSession {
+export class VfioSession implements EehContainer {
   readonly counters: DmaSummary = newDmaSummary();
   private readonly host: Host;
   private readonly ram: GuestMemory;
@@ -64,6 +66,18 @@ export class VfioSession {
     const device = group.device(bdf);
     this.devices.push(device);
     return device;
+  }
+
+  get groupCount(): number {
+    return this.groups.size;
+  }
+
+  get eeh(): EehOps | undefined {
+    return this.iommu?.eeh;
+  }
+
+  get hasEeh(): boolean {
+    return (this.container?.checkExtension(VFIO_EEH) ?? 0) > 0;
   }
 
   /** Never throws: what the host refuses to let go of, it takes back when the process ends. */

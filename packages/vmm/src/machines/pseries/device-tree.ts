@@ -5,6 +5,7 @@
 import { cells64, type FdtNode, type FdtValue, fdtNode, writeFdt } from "../../boot/index.ts";
 import { type PciTreeRequest, pciNode } from "./device-tree-pci.ts";
 import { IRQ_VTY, RTAS_SIZE, TIMEBASE_HZ, VTY_UNIT, XICS_PHANDLE } from "./memory-map.ts";
+import { EEH_CALL_NAMES, RTAS_ERROR_LOG_MAX } from "./rtas/eeh.ts";
 
 export interface DeviceTreeRequest extends PciTreeRequest {
   readonly ramBytes: number;
@@ -12,6 +13,8 @@ export interface DeviceTreeRequest extends PciTreeRequest {
   readonly initrd: { readonly start: number; readonly end: number } | undefined;
   readonly rtasEntry: number;
   readonly rtasTokens: Readonly<Record<string, number>>;
+  /** Whether the guest is told of EEH. Default no. */
+  readonly eeh?: boolean;
   /** Nodes of the VIO devices besides the console. Default none. */
   readonly vdevices?: readonly FdtNode[];
 }
@@ -75,10 +78,11 @@ function chosenNode({ append, initrd }: DeviceTreeRequest): FdtNode {
   });
 }
 
-function rtasNode({ rtasEntry, rtasTokens, ddw, vdevices = [] }: DeviceTreeRequest): FdtNode {
+function rtasNode({ rtasEntry, rtasTokens, ddw, eeh = false, vdevices = [] }: DeviceTreeRequest): FdtNode {
   const tokens: Record<string, FdtValue> = {};
   for (const [name, token] of Object.entries(rtasTokens)) {
-    if (ddw || !name.endsWith("-pe-dma-window")) tokens[name] = token;
+    const offered = EEH_CALL_NAMES.has(name) ? eeh : ddw || !name.endsWith("-pe-dma-window");
+    if (offered) tokens[name] = token;
   }
   return fdtNode("rtas", {
     "linux,rtas-base": rtasEntry,
@@ -86,6 +90,7 @@ function rtasNode({ rtasEntry, rtasTokens, ddw, vdevices = [] }: DeviceTreeReque
     "rtas-size": RTAS_SIZE,
     "ibm,hypertas-functions": vdevices.length > 0 ? [...HYPERTAS_FUNCTIONS, "hcall-crq"] : HYPERTAS_FUNCTIONS,
     "ibm,change-msix-capable": true,
+    "rtas-error-log-max": eeh ? RTAS_ERROR_LOG_MAX : undefined,
     ...tokens,
   });
 }

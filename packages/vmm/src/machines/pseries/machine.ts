@@ -6,6 +6,7 @@ import type { GuestMemory } from "@minivmm/host";
 import type { ConsolePort } from "../../console.ts";
 import type { Timeline } from "../../summary.ts";
 import { DmaWindows } from "./ddw.ts";
+import { EehContainers } from "./eeh.ts";
 import { registerConsoleHcalls } from "./hcalls/console.ts";
 import { type HcallCpu, registerCpuHcalls } from "./hcalls/cpu.ts";
 import { registerLogicalCiHcalls } from "./hcalls/logical-ci.ts";
@@ -18,6 +19,7 @@ import { IRQ_EPOW, rtasEntry } from "./memory-map.ts";
 import { MsiAllocator } from "./msi-allocator.ts";
 import { Phb } from "./phb.ts";
 import { registerDdw } from "./rtas/ddw.ts";
+import { registerEeh } from "./rtas/eeh.ts";
 import { registerMsi } from "./rtas/msi.ts";
 import { registerPciConfig } from "./rtas/pci-config.ts";
 import { registerPlatform } from "./rtas/platform.ts";
@@ -56,6 +58,8 @@ export class PseriesMachine {
   readonly phb: Phb;
   readonly tables: TceTables;
   readonly windows: DmaWindows;
+  /** Containers of the bridge's passed-through functions, for EEH. */
+  readonly eeh = new EehContainers();
   readonly vio = new VioBus();
   readonly hcalls = new HcallTable();
   readonly rtas: RtasTable;
@@ -96,6 +100,7 @@ export class PseriesMachine {
     registerPciConfig(this.rtas, this.phb);
     registerMsi(this.rtas, this.phb, new MsiAllocator(this.xics));
     registerXics(this.rtas, this.xics);
+    registerEeh(this.rtas, this.phb, this.eeh);
     if (options.ddw) registerDdw(this.rtas, this.phb, this.windows, () => timeline.mark("dynamic DMA window"));
   }
 

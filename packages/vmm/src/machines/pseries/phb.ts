@@ -82,6 +82,12 @@ export class Phb {
     return this.slots.find(({ slot }) => slot === devfn >> 3)?.endpoint;
   }
 
+  /** The functions on a bus that are passed through. */
+  passedThrough(bus: number): PciEndpoint[] {
+    if (bus !== 0) return [];
+    return this.slots.flatMap(({ endpoint }) => (endpoint.prepareReset === undefined ? [] : [endpoint]));
+  }
+
   /** Configuration read; -1 (no such register) becomes RTAS's hardware error. */
   readConfig(configAddress: number, size: number): number {
     const endpoint = this.endpointAt(configAddress);
