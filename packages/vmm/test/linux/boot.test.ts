@@ -15,7 +15,7 @@ const KERNEL = process.env.MINIVMM_GUEST_KERNEL ?? "";
 const MODULES = process.env.MINIVMM_GUEST_MODULES ?? "";
 const MIB = 0x10_0000;
 const APPEND = "console=hvc0 rdinit=/init panic=-1 cryptomgr.notests";
-const VFIO: DeviceConfig = { driver: "vfio-pci", host: "0001:01:00.0", id: "disk" };
+const VFIO = { driver: "vfio-pci", host: "0001:01:00.0", id: "disk" } satisfies DeviceConfig;
 
 function initrd(interactive = false): Uint8Array {
   const name = (module: string): string => `modules/${module.slice(module.lastIndexOf("/") + 1)}`;
@@ -39,7 +39,7 @@ interface Boot {
 async function boot(
   more: Partial<VmConfig> = {},
   device: "vfio" | "emulated" = "vfio",
-  on: { realMode?: boolean } = {},
+  { freezeAt, ...on }: { realMode?: boolean; freezeAt?: string } = {},
 ): Promise<Boot> {
   const disk = new Uint8Array(8 * MIB);
   disk.set(diskPattern(MIB));
@@ -55,7 +55,10 @@ async function boot(
     devices: [device === "vfio" ? VFIO : { driver: "emulated", device: nvme({ disk: memoryDisk(disk) }), id: "disk" }],
     console: {
       write: (bytes) => {
+        const before = text;
         text += new TextDecoder().decode(bytes);
+        if (freezeAt === undefined || before.includes(freezeAt) || !text.includes(freezeAt)) return;
+        model.faults.freezePe(VFIO.host);
       },
     },
     ...more,
@@ -94,8 +97,18 @@ describe("vmm: Linux on pseries", () => {
     expect(done.summary.interrupts["pci INTx 1"]).toBeGreaterThan(10);
   });
 
-  it("does so with the disk emulated instead of passed through", async () => {
-    expectPass(await boot({}, "emulated"));
+  it("does so although the disk's PE freezes meanwhile: the guest finds out and recovers it by EEH", async () => {
+    const done = await boot({}, "vfio", { freezeAt: "disk: size" });
+    expectPass(done);
+    expect(done.text).toContain("EEH: Recovery successful.");
+    expect(done.summary.rtasCalls).toMatchObject({ "ibm,set-slot-reset": 2, "ibm,slot-error-detail": 1 });
+    expect(done.summary.devices[0]).toMatchObject({ problems: [] });
+  });
+
+  it("does so with the disk emulated instead of passed through, and there is no EEH then", async () => {
+    const done = await boot({}, "emulated");
+    expectPass(done);
+    expect(done.text).toContain("EEH functionality not supported");
   });
 
   it("does so in 96 MiB and in 3 GiB, where RTAS has another place", async () => {
