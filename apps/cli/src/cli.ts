@@ -2,16 +2,23 @@
 // The normaliser reads QEMU's spelling; yargs then has regular words and does commands, strictness and help.
 import { readFileSync } from "node:fs";
 import yargs, { type Argv } from "yargs";
+import { attrs } from "./cmds/attrs.ts";
 import { bench } from "./cmds/bench.ts";
+import { bind } from "./cmds/bind.ts";
 import { demo } from "./cmds/demo.ts";
 import { devices } from "./cmds/devices.ts";
+import { doctor } from "./cmds/doctor.ts";
 import { type ImageRequest, image } from "./cmds/image.ts";
+import { memlock } from "./cmds/memlock.ts";
 import { reset } from "./cmds/reset.ts";
 import { run } from "./cmds/run.ts";
 import { EXIT_OK, exitStatusOf, renderError, usageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
 import { normaliseArgv } from "./options/argv.ts";
 import { BENCH_SUBJECTS, parseBench } from "./options/bench-request.ts";
+import { parseBind } from "./options/bind-request.ts";
+import { parseDescribe } from "./options/describe-request.ts";
+import { parseDoctor } from "./options/doctor-request.ts";
 import { type Given, givenFrom } from "./options/given.ts";
 import { parseHost } from "./options/host.ts";
 import { parseReset, RESET_ACTIONS } from "./options/reset-request.ts";
@@ -82,6 +89,11 @@ function protect(word: string): string {
 type Choose = (read: (given: Given, parsed: Readonly<Record<string, unknown>>) => Work) => (parsed: object) => void;
 
 function commands(parser: Argv, choose: Choose): Argv {
+  const binder = (action: "bind" | "unbind") =>
+    choose((given, { functions }) => {
+      const request = parseBind(action, given, Array.isArray(functions) ? functions.map(String) : []);
+      return (io) => bind(request, io);
+    });
   return parser
     .scriptName("minivmm")
     .usage("minivmm: virtual machines with passed-through PCI devices")
@@ -112,12 +124,44 @@ function commands(parser: Argv, choose: Choose): Argv {
       }),
     )
     .command(
+      "doctor",
+      "is this host ready to give devices to a VM, and what to do where it is not",
+      (each) => describe(each, TABLES.doctor),
+      choose((given) => {
+        const request = parseDoctor(given);
+        return (io) => doctor(request, io);
+      }),
+    )
+    .command("bind [functions..]", "give functions to vfio-pci", (each) => functions(each, TABLES.bind), binder("bind"))
+    .command(
+      "unbind [functions..]",
+      "give functions back to the host",
+      (each) => functions(each, TABLES.unbind),
+      binder("unbind"),
+    )
+    .command(
+      "attrs",
+      "what memory types a VM's pages have, who pins them, whether DMA snoops",
+      (each) => describe(each, TABLES.attrs).epilogue(EPILOGUE),
+      choose((given) => {
+        const request = parseDescribe(given);
+        return (io) => attrs(request, io);
+      }),
+    )
+    .command(
+      "memlock",
+      "what a VM will have charged as locked memory, against the limit, before it starts",
+      (each) => describe(each, TABLES.memlock).epilogue(EPILOGUE),
+      choose((given) => {
+        const request = parseDescribe(given);
+        return (io) => memlock(request, io);
+      }),
+    )
+    .command(
       "reset [action] [functions..]",
       "reset whole slots or buses: plan BDF..., run BDF...",
       (each) =>
-        describe(each, TABLES.reset)
-          .positional("action", { type: "string", describe: RESET_ACTIONS.join(", ") })
-          .positional("functions", { type: "string", array: true, describe: "PCI addresses, such as 0000:01:00.0" }),
+        functions(each, TABLES.reset).positional("action", { type: "string", describe: RESET_ACTIONS.join(", ") }),
       choose((given, { action, functions }) => {
         const words = [action, ...(Array.isArray(functions) ? functions : [])].filter((each) => each !== undefined);
         const request = parseReset(given, words.map(String));
@@ -210,6 +254,11 @@ function imageRequest(given: Given, parsed: Readonly<Record<string, unknown>>): 
     ...(name === undefined ? {} : { name }),
     ...(cache === undefined ? {} : { cache }),
   };
+}
+
+function functions(parser: Argv, table: OptionTable): Argv {
+  const text = "PCI addresses, such as 0000:01:00.0";
+  return describe(parser, table).positional("functions", { type: "string", array: true, describe: text });
 }
 
 function describe(parser: Argv, table: OptionTable): Argv {

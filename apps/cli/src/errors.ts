@@ -41,7 +41,8 @@ export function reasonOf(error: unknown): string {
   );
 }
 
-const oneLine = (text: string): string =>
+/** Text from anywhere, made harmless for a terminal: no line ends and no control characters. */
+export const oneLine = (text: string): string =>
   [...text.trim()]
     .map((character) => {
       const code = character.codePointAt(0) as number;

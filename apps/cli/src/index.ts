@@ -1,6 +1,8 @@
 // The face of the package for programs: the command line as a function, and its parts that are useful on their own.
 export { main, parseCommandLine } from "./cli.ts";
 export { CliError, exitStatusOf, renderError } from "./errors.ts";
+export { CHECK_IDS, type CheckId, type CheckResult, type CheckStatus } from "./host/checks/check.ts";
+export { examineHost } from "./host/checks/index.ts";
 export { listPci, type PciListEntry } from "./host/pci-list.ts";
 export { type CachedImage, ImageCache } from "./image/cache.ts";
 export { type KernelModule, modulesFor } from "./image/modules.ts";

@@ -54,7 +54,8 @@ function parseMachineOption(text: string | undefined) {
   return { type: "pseries" as const, clock, ddw, vfioAccel, accel };
 }
 
-function parseMemory(text: string | undefined): number {
+/** -m: bytes. Throws CliError USAGE_OPTION. */
+export function parseMemory(text: string | undefined): number {
   if (text === undefined) return DEFAULT_MEMORY;
   const properties = new Properties("-m", text, "size");
   const bytes = properties.size("size", "M");

@@ -1,6 +1,6 @@
 // What `minivmm reset` is asked to do: plan or run, for which functions, on which host.
-import { formatBdf, parseBdf } from "@minivmm/pci";
 import { usageError } from "../errors.ts";
+import { isAddress, parseAddress } from "./address.ts";
 import type { Given } from "./given.ts";
 import { type HostRequest, parseHost } from "./host.ts";
 import { suggestion } from "./suggest.ts";
@@ -34,27 +34,9 @@ export function parseReset(given: Given, words: readonly string[]): ResetRequest
   if (dryRun && action === "plan") throw usageError("reset plan: -dry-run has no meaning", "a plan never resets");
   return {
     action,
-    addresses: [...new Set(rest.map((text) => parseAddress(action, text)))],
+    addresses: [...new Set(rest.map((text) => parseAddress(`reset ${action}`, text)))],
     host: parseHost(given.last("host")),
     json: given.flag("json"),
     dryRun,
   };
-}
-
-function isAddress(text: string): boolean {
-  try {
-    parseBdf(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function parseAddress(action: string, text: string): string {
-  if (isAddress(text)) return formatBdf(parseBdf(text));
-  throw usageError(
-    `reset ${action}: ${text === "" ? "an empty word" : text} is not a PCI address`,
-    "write [domain:]bus:device.function, for example 0000:01:00.0; `minivmm devices` lists them",
-    { address: text },
-  );
 }

@@ -124,15 +124,71 @@ export const BENCH_OPTIONS: OptionTable = [
   DEBUG,
 ];
 
+export const DOCTOR_OPTIONS: OptionTable = [
+  { name: "memory", aliases: ["m"], value: "SIZE", describe: "memory of the VM to be: 512M (default)" },
+  { name: "device", value: "BDF", describe: "the function that it is to get; default: any" },
+  HOST,
+  JSON_OUTPUT,
+  DEBUG,
+];
+
+const BINDING_OPTIONS: OptionTable = [
+  { name: "group", describe: "with all of the IOMMU group, but bridges" },
+  { name: "dry-run", describe: "say what would be written, and write nothing" },
+  { name: "force", describe: "even if the host uses it: a mounted disk, a network card that is up" },
+  HOST,
+  JSON_OUTPUT,
+  DEBUG,
+];
+export const BIND_OPTIONS: OptionTable = [
+  { name: "driver", value: "NAME", describe: "who gets them: vfio-pci (default)" },
+  ...BINDING_OPTIONS,
+];
+export const UNBIND_OPTIONS: OptionTable = [
+  { name: "driver", value: "NAME", describe: "who gives them back: vfio-pci (default)" },
+  ...BINDING_OPTIONS,
+];
+
+/** A VM in the words of `run`, to be told about. */
+export const DESCRIBE_OPTIONS: OptionTable = [
+  ...RUN_OPTIONS.filter(({ name }) => name !== "summary" && name !== "debug"),
+  {
+    name: "cpu-vendor",
+    value: "VENDOR",
+    describe: "intel, amd or power: whose CPU the guest has; default: the host's",
+    group: "Machine",
+  },
+  JSON_OUTPUT,
+  DEBUG,
+];
+
 /** Options that stand before any command. */
 export const ROOT_OPTIONS: OptionTable = [DEBUG];
 
-export const COMMANDS = ["run", "devices", "reset", "replay", "image", "bench", "demo"] as const;
+export const COMMANDS = [
+  "run",
+  "devices",
+  "attrs",
+  "memlock",
+  "doctor",
+  "bind",
+  "unbind",
+  "reset",
+  "replay",
+  "image",
+  "bench",
+  "demo",
+] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export const TABLES: Readonly<Record<CommandName, OptionTable>> = {
   run: RUN_OPTIONS,
   devices: DEVICES_OPTIONS,
+  attrs: DESCRIBE_OPTIONS,
+  memlock: DESCRIBE_OPTIONS,
+  doctor: DOCTOR_OPTIONS,
+  bind: BIND_OPTIONS,
+  unbind: UNBIND_OPTIONS,
   reset: RESET_OPTIONS,
   replay: REPLAY_OPTIONS,
   image: IMAGE_OPTIONS,

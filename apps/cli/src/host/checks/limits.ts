@@ -1,0 +1,69 @@
+// Two things of this process: how much memory it may lock for a VM, and whether it may have KVM.
+// All of the guest's memory is locked while a device is passed through. On POWER the tables of DMA windows are charged too:
+// 1 GiB of 4 KiB pages by default, and one of 64 KiB pages over all of the guest's memory; powernv keeps two copies of each.
+// Source: lock_acct of vfio_iommu_type1.c, tce_iommu_create_table of vfio_iommu_spapr_tce.c, pnv_pci_ioda2_get_table_size.
+import { EACCES, EPERM, errnoName, O_CLOEXEC, O_RDWR } from "@minivmm/host";
+import { textFile } from "@minivmm/pci-hotreset";
+import { type CheckResult, type Examination, fail, pass, warn } from "./check.ts";
+
+const KIB = 1024;
+const MIB = 2 ** 20;
+const ENTRY = 8;
+const COPIES = 2;
+const DEFAULT_WINDOW = 2 ** 30;
+const CAP_IPC_LOCK = 14n;
+
+/** Bytes that the kernel charges for one device's windows. */
+export function windowOverhead({ host, memoryBytes }: Examination): number {
+  if (host.arch !== "ppc64le") return 0;
+  const table = (windowBytes: number, pageBytes: number) =>
+    Math.max(host.pageSize, (2 ** Math.ceil(Math.log2(windowBytes)) / pageBytes) * ENTRY) * COPIES;
+  return table(DEFAULT_WINDOW, 4 * KIB) + table(Math.max(memoryBytes, 64 * KIB), 64 * KIB);
+}
+
+export function checkMemlock(examination: Examination): CheckResult {
+  const id = "memlock";
+  const { host, memoryBytes } = examination;
+  const overhead = windowOverhead(examination);
+  const needed = memoryBytes + overhead;
+  const { soft, hard } = host.getrlimit("memlock");
+  const exempt = mayLock(host);
+  const json = (limit: number) => (limit === Number.POSITIVE_INFINITY ? null : limit);
+  const details = { needed, guestMemory: memoryBytes, windows: overhead, soft: json(soft), hard: json(hard), exempt };
+  const parts = overhead === 0 ? "" : ` (memory ${size(memoryBytes)}, windows ${size(overhead)})`;
+  const numbers = `the VM needs ${size(needed)}${parts}, the limit is ${size(soft)}`;
+  if (soft >= needed) return pass(id, numbers, details);
+  if (exempt) return pass(id, `${numbers}, which CAP_IPC_LOCK overrules`, details);
+  const kib = Math.ceil(needed / KIB);
+  if (hard >= needed) return fail(id, numbers, `raise it in this shell: ulimit -l ${kib}`, details);
+  const remedy = `raise it as root: "memlock ${kib}" in /etc/security/limits.conf, or LimitMEMLOCK= of the service`;
+  return fail(id, numbers, remedy, details);
+}
+
+/** Whether this process has CAP_IPC_LOCK; false when the kernel does not tell. */
+function mayLock(host: Examination["host"]): boolean {
+  const match = /^CapEff:\s*([0-9a-f]{1,16})$/m.exec(textFile(host, "/proc/self/status") ?? "");
+  return match !== null && ((BigInt(`0x${match[1]}`) >> CAP_IPC_LOCK) & 1n) === 1n;
+}
+
+export function checkKvm({ host }: Examination): CheckResult {
+  const fd = host.open("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (fd >= 0) {
+    host.close(fd);
+    return pass("kvm", "/dev/kvm can be opened", { openable: true });
+  }
+  const message = `/dev/kvm cannot be opened (${errnoName(-fd)}): guests run in software`;
+  const denied = fd === -EACCES || fd === -EPERM;
+  const remedy = denied
+    ? 'join its group: usermod -a -G kvm "$USER"'
+    : "turn virtualization on in the firmware and load KVM: modprobe kvm";
+  return warn("kvm", message, remedy, { openable: false, errno: -fd });
+}
+
+/** Bytes for people: "512 MiB", "4.1 MiB". */
+export function size(bytes: number): string {
+  if (bytes === Number.POSITIVE_INFINITY) return "unlimited";
+  if (bytes < MIB) return `${Math.ceil(bytes / KIB)} KiB`;
+  const value = bytes / MIB;
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} MiB`;
+}
