@@ -60,38 +60,44 @@ async function locked(host: Host, setup: Setup): Promise<number | null> {
   return lockFacts(host).locked;
 }
 
-const SETUPS: readonly (readonly [string, Setup, ModelHostOptions?])[] = [
-  ["nothing passed through", { memoryBytes: 64 * MIB }],
-  ["one disk", { memoryBytes: 64 * MIB, devices: [DISK] }],
-  ["two functions in one container", { memoryBytes: 64 * MIB, devices: [DISK, EDU] }],
-  ["two containers", { memoryBytes: 64 * MIB, devices: [DISK, { ...EDU, container: "other" }] }],
-  ["a window of 2 GiB", { memoryBytes: 32 * MIB, dmaWindowBytes: 2048 * MIB, devices: [DISK] }],
-  ["a window of 1 MiB", { memoryBytes: 32 * MIB, dmaWindowBytes: MIB, devices: [DISK] }],
-  ["KVM alone", { memoryBytes: 32 * MIB, accel: "kvm" }],
-  ["KVM", { memoryBytes: 32 * MIB, accel: "kvm", devices: [DISK] }],
-  [
-    "KVM with virtual SCSI",
-    { memoryBytes: 32 * MIB, accel: "kvm", devices: [{ driver: "spapr-vscsi", disks: [] }, DISK] },
-  ],
-  [
-    "KVM without its tables for passed functions",
-    { memoryBytes: 32 * MIB, accel: "kvm", vfioAccel: false, devices: [DISK] },
-  ],
-  ["4 KiB pages", { memoryBytes: 32 * MIB, devices: [DISK] }, { pageSize: 4096 }],
-  ["Linux 6.1", { memoryBytes: 32 * MIB, devices: [DISK] }, { profile: "6.1" }],
-  ["Linux 4.12", { memoryBytes: 32 * MIB, devices: [DISK] }, { profile: "4.12" }],
+interface Case {
+  readonly name: string;
+  readonly setup: Setup;
+  readonly options?: ModelHostOptions;
+}
+
+const SETUPS: readonly Case[] = [
+  { name: "nothing passed through", setup: { memoryBytes: 64 * MIB } },
+  { name: "one disk", setup: { memoryBytes: 64 * MIB, devices: [DISK] } },
+  { name: "two functions in one container", setup: { memoryBytes: 64 * MIB, devices: [DISK, EDU] } },
+  { name: "two containers", setup: { memoryBytes: 64 * MIB, devices: [DISK, { ...EDU, container: "other" }] } },
+  { name: "a window of 2 GiB", setup: { memoryBytes: 32 * MIB, dmaWindowBytes: 2048 * MIB, devices: [DISK] } },
+  { name: "a window of 1 MiB", setup: { memoryBytes: 32 * MIB, dmaWindowBytes: MIB, devices: [DISK] } },
+  { name: "KVM alone", setup: { memoryBytes: 32 * MIB, accel: "kvm" } },
+  { name: "KVM", setup: { memoryBytes: 32 * MIB, accel: "kvm", devices: [DISK] } },
+  {
+    name: "KVM with virtual SCSI",
+    setup: { memoryBytes: 32 * MIB, accel: "kvm", devices: [{ driver: "spapr-vscsi", disks: [] }, DISK] },
+  },
+  {
+    name: "KVM without its tables for passed functions",
+    setup: { memoryBytes: 32 * MIB, accel: "kvm", vfioAccel: false, devices: [DISK] },
+  },
+  { name: "4 KiB pages", setup: { memoryBytes: 32 * MIB, devices: [DISK] }, options: { pageSize: 4096 } },
+  { name: "Linux 6.1", setup: { memoryBytes: 32 * MIB, devices: [DISK] }, options: { profile: "6.1" } },
+  { name: "Linux 4.12", setup: { memoryBytes: 32 * MIB, devices: [DISK] }, options: { profile: "4.12" } },
 ];
 
 describe("vmm locked memory: prediction and modelled POWER9", () => {
-  it.each(SETUPS)("%s: VmLck is what was predicted", async (_name, setup, options = {}) => {
+  it.each(SETUPS)("$name: VmLck is what was predicted", async ({ setup, options = {} }) => {
     using model = modelHost("power9", options);
     const prediction = predict(model.spawn(), setup);
     expect(await locked(model.spawn(), setup)).toBe(prediction.chargedBytes);
     expect(prediction.needBytes).toBeGreaterThanOrEqual(prediction.chargedBytes);
   });
 
-  const limited = SETUPS.filter(([, { devices }]) => devices?.some(({ driver }) => driver === "vfio-pci"));
-  it.each(limited)("%s: exactly the need is enough, a page less is not", async (_name, setup, options = {}) => {
+  const limited = SETUPS.filter(({ setup: { devices } }) => devices?.some(({ driver }) => driver === "vfio-pci"));
+  it.each(limited)("$name: exactly the need is enough, a page less is not", async ({ setup, options = {} }) => {
     using model = modelHost("power9", options);
     const { needBytes } = predict(model.spawn(), setup);
     const enough = model.spawn({ memlock: needBytes });

@@ -1,6 +1,6 @@
 // `minivmm attrs` for people: the VM in two lines, the regions with a column for each type a guest can ask for, and a
 // paragraph on each region.
-import type { AttrsReport, RegionReport } from "../cmds/attrs.ts";
+import type { AttrsReport, RegionReport } from "../describe/attrs-report.ts";
 import { formatSize } from "../options/size.ts";
 import { columns } from "./columns.ts";
 import type { Style } from "./style.ts";

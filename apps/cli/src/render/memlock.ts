@@ -1,6 +1,6 @@
 // `minivmm memlock` for people: each charge in order, then need, limit, verdict and what to do.
 import type { LockItem } from "@minivmm/vmm/attributes";
-import type { MemlockReport, Verdict } from "../cmds/memlock.ts";
+import type { MemlockReport, Verdict } from "../describe/memlock-report.ts";
 import { formatSize } from "../options/size.ts";
 import { columns } from "./columns.ts";
 import type { Style } from "./style.ts";
