@@ -142,7 +142,7 @@ function notesOf(
   if (locked === null) notes.push("what this process has locked already is not known; none is assumed");
   if (!kernelKnown) notes.push("the kernel's release is not known: sums are those of Linux 6.12");
   if (kernelKnown && !chargesTables) notes.push("the kernel is older than 4.7, for which KVM's tables may count less");
-  if (kind === "pc")
+  if (kind === "pc" && containers.length > 0)
     notes.push("firmware and expansion ROMs that an x86 monitor maps for DMA add a few MiB, which are not counted");
   if (containers.length > 0) {
     notes.push("memory that the process locks otherwise (mlock) counts against the same limit");

@@ -3,7 +3,8 @@
 // Source: account_locked_vm (mm/util.c); vfio_iommu_type1.c (vfio_pin_pages_remote: every page of every mapping);
 // vfio_iommu_spapr_tce.c (tce_iommu_enable, tce_iommu_create_table), iommu_api.c (mm_iommu_do_alloc: a range is charged
 // once a process), pci-ioda.c (pnv_pci_ioda2_get_table_size), book3s_64_vio.c (kvmppc_stt_pages).
-// Invariants: `needBytes` is exact where every container was asked; `later` is what the guest's own acts may add.
+// Invariants: sums are exact where every container was asked; `later` is what the guest's own acts may add, at most.
+// VIO tables count as made before passed functions are taken, which is the higher point where the order is another.
 import type { ContainerFacts, IommuKind } from "./containers.ts";
 import { isAtLeast } from "./host-facts.ts";
 
