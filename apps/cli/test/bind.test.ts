@@ -163,7 +163,18 @@ describe("cli bind", () => {
     model.faults.takeGroup(SHARED[1], "e1000e");
     const { status, stdout } = on(model, { addresses: [SHARED[2]] });
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^group 6 is still held by 0000:04:02\.0 e1000e$/m);
+    expect(stdout).toMatch(/^group 6 is still held by 0000:04:02\.0 e1000e: minivmm bind --group takes all of it$/m);
+  });
+
+  it("knows how a group goes that only the hotplug driver of a bridge holds", () => {
+    using model = modelHost("desktop");
+    model.faults.takeGroup(BRIDGE, "shpchp");
+    const { status, stdout } = on(model, { addresses: [SHARED[2]], group: true });
+    expect(status).toBe(0);
+    const [, text, path] =
+      /^group 6 is still held by 0000:03:00\.0 shpchp: it goes with echo (\S+) > (\S+)$/m.exec(stdout) ?? [];
+    expect(model.spawn().writeFile(path as string, `${text}\n`)).toBeGreaterThan(0);
+    expect(on(model, { addresses: [SHARED[2]] }).stdout).toContain("group 6 can be given to a guest\n");
   });
 });
 

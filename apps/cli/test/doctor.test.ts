@@ -195,6 +195,11 @@ describe("cli doctor: groups and devices", () => {
       message: expect.stringContaining("6 by 0000:04:02.0 e1000e"),
       remedy: "give the whole group 6 away: minivmm bind --group 0000:04:01.0",
     });
+    model.vfio.unbind("0000:04:02.0");
+    model.faults.takeGroup("0000:03:00.0", "shpchp");
+    expect(examine(model).of("groups").remedy).toBe(
+      "take the driver from the bridge: echo 0000:03:00.0 > /sys/bus/pci/drivers/shpchp/unbind",
+    );
     // Of the function itself it is a failure.
     expect(examine(model, "0000:04:01.0").failing).toEqual(["groups"]);
   });

@@ -59,6 +59,17 @@ export function isBridge({ bridge, classCode }: FunctionFacts): boolean {
   return bridge || (classCode !== null && classCode >> 16 === CLASS_BRIDGE);
 }
 
+/**
+ * The command that frees a group of which only bridges are in the way (a hotplug driver such as shpchp holds one); null
+ * when another function is. `blockedBy` as listPci has it.
+ */
+export function bridgeRelease(host: Host, blockedBy: readonly string[]): string | null {
+  const [first, ...more] = blockedBy.map((each) => each.split(" ") as [string, string]);
+  if (first === undefined || [first, ...more].some(([bdf]) => !isBridge(functionFacts(host, bdf)))) return null;
+  const [bdf, driver] = first;
+  return `echo ${bdf} > ${BUS}/drivers/${driver}/unbind`;
+}
+
 /** Adds the other functions of the addresses' IOMMU groups, without bridges. Throws CliError NO_DEVICE. */
 export function wholeGroups(host: Host, addresses: readonly string[]): string[] {
   const all = addresses.flatMap((bdf) => {

@@ -2,10 +2,11 @@
 // A group can be taken when no member is held by a host driver; bridges and pci-stub do not count (vfio's rule).
 // Source: Documentation/driver-api/vfio.rst, sysfs-bus-pci; class codes from the PCI Code and ID Assignment.
 import type { Host } from "@minivmm/host";
+import { isVfioPciDriver } from "@minivmm/pci-hotreset";
 import { driverOf, groupMembers } from "@minivmm/vfio-core";
 
 const DEVICES = "/sys/bus/pci/devices";
-const HARMLESS = new Set(["vfio-pci", "pci-stub", "pcieport"]);
+const HARMLESS = new Set(["pci-stub", "pcieport"]);
 const CLASS_BRIDGE = 0x06;
 
 /** `ready`: on vfio-pci in a viable group. `free`: no driver. `held`: a host driver, here or in the group. */
@@ -86,8 +87,8 @@ function entryOf(host: Host, address: string): PciListEntry {
   const classCode = hexFile(host, `${DEVICES}/${address}/class`);
   const driver = driverOf(host, address);
   const group = groupOf(host, address);
-  const blockers =
-    group === null ? [] : groupMembers(host, group).filter((m) => m.driver !== null && !HARMLESS.has(m.driver));
+  const holds = (held: string | null): boolean => held !== null && !HARMLESS.has(held) && !isVfioPciDriver(held);
+  const blockers = group === null ? [] : groupMembers(host, group).filter((member) => holds(member.driver));
   return {
     address,
     vendor: hexFile(host, `${DEVICES}/${address}/vendor`),

@@ -2,7 +2,7 @@
 // is nothing to say; the README lists them.
 import type { Host } from "@minivmm/host";
 import { oneLine } from "../errors.ts";
-import type { BindOutcome, BindPlan, BindReport } from "../host/binding.ts";
+import { type BindOutcome, type BindPlan, type BindReport, bridgeRelease } from "../host/binding.ts";
 import { className, listPci } from "../host/pci-list.ts";
 import type { BindRequest } from "../options/bind-request.ts";
 import type { Style } from "./style.ts";
@@ -31,7 +31,9 @@ export function renderBinding(host: Host, request: BindRequest, outcome: BindOut
   for (const sentence of outcome.left) lines.push(style.bad(`not undone: ${sentence}`));
   if (outcome.error === null && !request.dryRun && request.action === "bind") {
     for (const { group, viable, blockedBy } of groupsOf(host, outcome)) {
-      const text = viable ? "can be given to a guest" : `is still held by ${blockedBy.join(", ")}`;
+      const release = bridgeRelease(host, blockedBy);
+      const how = release === null ? "minivmm bind --group takes all of it" : `it goes with ${release}`;
+      const text = viable ? "can be given to a guest" : `is still held by ${blockedBy.join(", ")}: ${how}`;
       lines.push(`group ${group} ${text}`);
     }
   }

@@ -2,7 +2,7 @@
 // ways to reset? With --device the questions are about that function and its group, and what stands in the way is a FAIL.
 // Source: Documentation/driver-api/vfio.rst; a group's node is asked by opening it for a moment.
 import { functionFacts, type GroupOwnership, isVfioPciDriver } from "@minivmm/pci-hotreset";
-import { isBridge } from "../binding.ts";
+import { bridgeRelease, isBridge } from "../binding.ts";
 import type { PciListEntry } from "../pci-list.ts";
 import { type CheckResult, counted, type Examination, fail, pass, some, warn } from "./check.ts";
 
@@ -81,15 +81,18 @@ export function checkGroups(examination: Examination): CheckResult {
   const summary = `${viable.length} viable${blocked.length === 0 ? "" : `, ${blocked.length} held: ${why}`}`;
   const [inTheWay] = blocked.filter(({ wanted }) => device !== null || wanted);
   if (inTheWay !== undefined) {
-    const [other = "ADDRESS"] = inTheWay.functions;
-    const remedy =
-      inTheWay.blockedBy.length === 0
-        ? `end the program that has a device of group ${inTheWay.group} open`
-        : `give the whole group ${inTheWay.group} away: minivmm bind --group ${other}`;
+    const remedy = groupRemedy(examination.host, inTheWay);
     return (device === null ? warn : fail)(id, summary, remedy, details);
   }
   if (viable.length > 0) return pass(id, summary, details);
   return warn(id, summary, "take one from the host: minivmm bind --group ADDRESS", details);
+}
+
+function groupRemedy(host: Examination["host"], { group, functions, blockedBy }: GroupVerdict): string {
+  if (blockedBy.length === 0) return `end the program that has a device of group ${group} open`;
+  const release = bridgeRelease(host, blockedBy);
+  if (release !== null) return `take the driver from the bridge: ${release}`;
+  return `give the whole group ${group} away: minivmm bind --group ${functions[0]}`;
 }
 
 const holders = (blockedBy: readonly string[]): string =>
