@@ -226,6 +226,30 @@ describe("vmm locked memory: type1", () => {
   });
 });
 
+describe("vmm containers: the survey", () => {
+  it("a group that was passed in and is in a container already stays there", () => {
+    using model = modelHost("desktop");
+    const host = model.spawn();
+    const [{ groups } = { groups: [] }] = surveyContainers(host, [{ driver: "vfio-pci", host: "0000:02:00.0" }]);
+    const group = VfioGroup.open(host, groups[0] as number);
+    group.setContainer(VfioContainer.open(host));
+    const passed: VfioPciConfig = { driver: "vfio-pci", host: "0000:02:00.0", groupFd: group.fd };
+    expect(surveyContainers(host, [passed])[0]).toMatchObject({ asked: false });
+    expect(group.status().containerSet).toBe(true);
+    group.unsetContainer();
+    expect(surveyContainers(host, [passed])[0]).toMatchObject({ asked: true, enforcesSnoop: true });
+    expect(group.status()).toEqual({ viable: true, containerSet: false });
+  });
+
+  it("a group that two containers of the VM want is told of", () => {
+    using model = modelHost("desktop");
+    const at = (host: string, container: string): VfioPciConfig => ({ driver: "vfio-pci", host, container });
+    const facts = surveyContainers(model.spawn(), [at("0000:02:00.0", "a"), at("0000:02:00.0", "b")]);
+    expect(facts.map(({ asked }) => asked)).toEqual([true, false]);
+    expect(facts[1]?.why).toContain("another container");
+  });
+});
+
 describe("vmm locked memory: table sizes", () => {
   // Bare metal, one copy, from the kernel's formula worked by hand.
   it.each([

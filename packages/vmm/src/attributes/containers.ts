@@ -67,7 +67,7 @@ export function surveyContainers(host: Host, devices: readonly VfioPciConfig[]):
 function survey(host: Host, members: readonly VfioPciConfig[], taken: Set<number>): ContainerFacts {
   const [{ container = "default", containerFd }] = members as [VfioPciConfig];
   const groups = new Map<number, number | undefined>();
-  const held: VfioGroup[] = [];
+  const held: Held[] = [];
   const base = {
     name: containerFd === undefined ? container : `descriptor ${containerFd}`,
     functions: members.map((device) => device.host),
@@ -100,24 +100,32 @@ function survey(host: Host, members: readonly VfioPciConfig[], taken: Set<number
     if (!(error instanceof MinivmmError) || error.code === "NO_DEVICE") throw error;
     return { ...usual, groups: [...groups.keys()], why: error.message };
   } finally {
-    for (const group of held.reverse()) release(group);
+    for (const each of held.reverse()) release(each);
     opened?.close();
   }
 }
 
-/** Throws VfioError or SpaprError; the groups that joined are in `held`. */
+interface Held {
+  readonly group: VfioGroup;
+  /** A group that was passed in may be in somebody's container already, and stays there. */
+  joined: boolean;
+}
+
+/** Throws VfioError or SpaprError; the groups that were opened are in `held`. */
 function ask(
   container: VfioContainer,
   host: Host,
   groups: ReadonlyMap<number, number | undefined>,
-  held: VfioGroup[],
+  held: Held[],
 ): Pick<ContainerFacts, "iommu" | "enforcesSnoop" | "spapr"> {
   let iommu: IommuKind | undefined;
   for (const [id, fd] of groups) {
     const group = VfioGroup.open(host, id, fd);
-    held.push(group);
+    const entry: Held = { group, joined: false };
+    held.push(entry);
     group.requireViable();
     group.setContainer(container);
+    entry.joined = true;
     iommu ??= setIommu(container);
   }
   const kind = iommu as IommuKind;
@@ -147,11 +155,11 @@ function setIommu(container: VfioContainer): IommuKind {
   throw refusal ?? new MinivmmError("the container offers no IOMMU type", { code: "PASSTHROUGH" });
 }
 
-function release(group: VfioGroup): void {
+function release({ group, joined }: Held): void {
   try {
-    group.unsetContainer();
+    if (joined) group.unsetContainer();
   } catch {
-    // It was not in one, or leaves with its descriptor.
+    // It leaves with its descriptor.
   }
   group.close();
 }
