@@ -313,11 +313,21 @@ describe("cli bind: refusals", () => {
     expect(outcome).toMatchObject({ status, stdout: "" });
   });
 
+  it("refuses to force a function on a driver of other devices, unless forced", () => {
+    using model = modelHost("desktop");
+    const refusal = on(model, { addresses: [DISK], driver: "pcieport" });
+    expect(refusal.status).toContain(`nothing was bound: ${DISK} may be no device for pcieport`);
+    expect(refusal.writes).toEqual([]);
+    expect(on(model, { addresses: [DISK], driver: "nvme", force: true }).status).toBe(0);
+    expect(driver(model, DISK)).toBe("nvme");
+  });
+
   it("names the module of a driver that the host does not have", async () => {
-    const { status, stderr } = await cli(["bind", "01:00.0", "--driver", "uio", ...DESKTOP]);
+    const { status, stderr } = await cli(["bind", "01:00.0", "--driver", "uio_pci_generic", ...DESKTOP]);
     expect({ status, stderr }).toEqual({
       status: 1,
-      stderr: "minivmm: nothing was bound: the host has no PCI driver uio\nhint: load its module: modprobe uio\n",
+      stderr:
+        "minivmm: nothing was bound: the host has no PCI driver uio_pci_generic\nhint: load its module: modprobe uio_pci_generic\n",
     });
   });
 });

@@ -12,6 +12,8 @@ import { type Use, usesOf } from "./in-use.ts";
 const BUS = "/sys/bus/pci";
 const DEVICES = `${BUS}/devices`;
 const CLASS_BRIDGE = 0x06;
+/** Drivers besides vfio-pci that do nothing with a device that they do not know. */
+const ANY_DEVICE = new Set(["pci-stub", "uio_pci_generic", "igb_uio"]);
 
 export type BindAction = "bind" | "unbind";
 
@@ -23,7 +25,7 @@ export interface BindStep {
 
 /** Why a function is left alone. Those with `forcible` are what --force overrules. */
 export interface BindObstacle {
-  readonly code: "BRIDGE" | "NO_GROUP" | "NO_DRIVER" | "DEVICE_IN_USE" | "GROUP_BUSY";
+  readonly code: "BRIDGE" | "NO_GROUP" | "NO_DRIVER" | "FOREIGN_DRIVER" | "DEVICE_IN_USE" | "GROUP_BUSY";
   readonly message: string;
   readonly remedy: string;
   readonly forcible: boolean;
@@ -182,6 +184,11 @@ function obstaclesOf(
   if (action === "bind" && !host.exists(`${BUS}/drivers/${driver}`)) {
     const message = `the host has no PCI driver ${driver}`;
     found.push({ code: "NO_DRIVER", message, remedy: `load its module: modprobe ${driver}`, forcible: false });
+  }
+  if (action === "bind" && !isVfioPciDriver(driver) && !ANY_DEVICE.has(driver)) {
+    const message = `${bdf} may be no device for ${driver}: driver_override makes it take what its ids do not name`;
+    const remedy = "`minivmm unbind` lets the kernel choose the host's driver; a wrong one may crash it (--force)";
+    found.push({ code: "FOREIGN_DRIVER", message, remedy, forcible: true });
   }
   if (action === "bind" && group === null && isVfioPciDriver(driver)) {
     const message = `${bdf} is in no IOMMU group, so nothing would confine its DMA`;
