@@ -4,21 +4,24 @@
 // Source: lock_acct of vfio_iommu_type1.c, tce_iommu_create_table of vfio_iommu_spapr_tce.c, pnv_pci_ioda2_get_table_size.
 import { EACCES, EPERM, errnoName, O_CLOEXEC, O_RDWR } from "@minivmm/host";
 import { textFile } from "@minivmm/pci-hotreset";
+import { tceTableBytes } from "@minivmm/vmm/attributes";
 import { type CheckResult, type Examination, fail, pass, warn } from "./check.ts";
 
 const KIB = 1024;
 const MIB = 2 ** 20;
-const ENTRY = 8;
 const COPIES = 2;
 const DEFAULT_WINDOW = 2 ** 30;
+/** log2 of the pages of the default window, and of the one over RAM. */
+const DEFAULT_SHIFT = 12;
+const RAM_SHIFT = 16;
 const CAP_IPC_LOCK = 14n;
 
 /** Bytes that the kernel charges for one device's windows. */
 export function windowOverhead({ host, memoryBytes }: Examination): number {
   if (host.arch !== "ppc64le") return 0;
-  const table = (windowBytes: number, pageBytes: number) =>
-    Math.max(host.pageSize, (2 ** Math.ceil(Math.log2(windowBytes)) / pageBytes) * ENTRY) * COPIES;
-  return table(DEFAULT_WINDOW, 4 * KIB) + table(Math.max(memoryBytes, 64 * KIB), 64 * KIB);
+  const overRam = 2 ** Math.ceil(Math.log2(Math.max(memoryBytes, 2 ** RAM_SHIFT)));
+  const table = (shift: number, bytes: number): number => tceTableBytes(shift, bytes, 1, host.pageSize) * COPIES;
+  return table(DEFAULT_SHIFT, DEFAULT_WINDOW) + table(RAM_SHIFT, overRam);
 }
 
 export function checkMemlock(examination: Examination): CheckResult {
