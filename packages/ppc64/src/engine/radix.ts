@@ -104,7 +104,7 @@ export class RadixMmu {
     const wanted = access === Access.store ? PTE_REFERENCE | PTE_CHANGE : PTE_REFERENCE;
     if ((entryLo & wanted) !== wanted) {
       const { u8 } = this.state;
-      const byte = this.real.hostOf(at % 2 ** 32, Math.floor(at / 2 ** 32), true);
+      const byte = this.real.hostAt(at, true);
       u8[byte + 6]! |= wanted >>> 8;
       u8[byte + 7]! |= wanted & 0xff;
     }
@@ -134,7 +134,7 @@ export class RadixMmu {
   }
 
   private readEntry(at: number): boolean {
-    const byte = this.real.hostOf(at % 2 ** 32, Math.floor(at / 2 ** 32), false);
+    const byte = this.real.hostAt(at, false);
     if (byte === 0) return false;
     const { u8 } = this.state;
     this.entryHi = ((u8[byte]! << 24) | (u8[byte + 1]! << 16) | (u8[byte + 2]! << 8) | u8[byte + 3]!) >>> 0;

@@ -24,6 +24,12 @@ export class RealMemory {
     return this.frames.hostOf(hi * 2 ** 32 + lo, write);
   }
 
+  /** The same for an address as one number, exact below 2^53. */
+  hostAt(address: number, write: boolean): number {
+    if (address < this.ramBytes) return this.ramOffset + address;
+    return this.frames === undefined || address >= EXACT_HI * 2 ** 32 ? 0 : this.frames.hostOf(address, write);
+  }
+
   /** Before the first access of an instruction. */
   prepare(): void {
     this.frames?.prepare();
