@@ -6,6 +6,12 @@
 
 import type { Host } from "@minivmm/host";
 
+/**
+ * What a recorder starts with: it ran as root, and where it gives up a capability the recording has a step for it.
+ * Of the capabilities of Linux, those that a recorded call asks for.
+ */
+export const ROOT_CAPABILITIES: readonly string[] = ["SYS_ADMIN", "SYS_RAWIO", "SYS_RESOURCE", "IPC_LOCK"];
+
 /** A function of the recorded machine. */
 export interface RecordedDevice {
   readonly name: string;

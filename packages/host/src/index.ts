@@ -5,6 +5,7 @@ export * from "./errno.ts";
 export * from "./error.ts";
 export * from "./host.ts";
 export * from "./ioctl.ts";
+export * from "./locked-memory.ts";
 export { GuestMemory } from "./memory.ts";
 export { realHost } from "./real/host.ts";
 export * from "./struct.ts";

@@ -13,25 +13,9 @@ import {
   VgaDevice,
   VirtioSerial,
 } from "../src/devices/index.ts";
-import { type BarWidth, BridgeDevice, capabilities, type PciDevice, PciTopology } from "../src/index.ts";
-import { FakeMemory, IrqLog } from "./support/memory.ts";
+import { BridgeDevice, capabilities, PciTopology } from "../src/index.ts";
+import { plug } from "./support/plug.ts";
 import { models, plain } from "./support/q35.ts";
-
-function plug<D extends PciDevice>(device: D, bar = 0) {
-  const memory = new FakeMemory(0x10_0000, 0x1_0000);
-  const irq = new IrqLog();
-  device.dma = memory;
-  device.irq = irq;
-  device.config.write(4, 2, 7);
-  const out = new Uint32Array(2);
-  const read = (offset: number, width: BarWidth = 4): number => {
-    device.readBar(bar, offset, width, out);
-    return out[0]!;
-  };
-  const write = (offset: number, value: number, width: BarWidth = 4): void =>
-    device.writeBar(bar, offset, width, value, 0);
-  return { device, memory, irq, read, write };
-}
 
 describe("pci HD audio", () => {
   test("registers answer at their own offsets, and again in the second half of the BAR", () => {

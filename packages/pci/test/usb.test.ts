@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type After, EhciDevice, UhciDevice, XhciDevice } from "../src/devices/index.ts";
-import type { BarWidth, PciDevice } from "../src/index.ts";
-import { FakeMemory, IrqLog } from "./support/memory.ts";
+import type { BarWidth } from "../src/index.ts";
+import { plug } from "./support/plug.ts";
 
 class Clock {
   readonly due: (() => void)[] = [];
@@ -14,22 +14,6 @@ class Clock {
   tick(times = 1): void {
     for (let n = 0; n < times; n++) for (const run of this.due.splice(0)) run();
   }
-}
-
-function plug<D extends PciDevice>(device: D, bar: number) {
-  const memory = new FakeMemory(0x10_0000, 0x1_0000);
-  const irq = new IrqLog();
-  device.dma = memory;
-  device.irq = irq;
-  device.config.write(4, 2, 7);
-  const out = new Uint32Array(2);
-  const read = (offset: number, width: BarWidth = 4): number => {
-    device.readBar(bar, offset, width, out);
-    return out[0]!;
-  };
-  const write = (offset: number, value: number, width: BarWidth = 4): void =>
-    device.writeBar(bar, offset, width, value, 0);
-  return { device, memory, irq, read, write };
 }
 
 describe("pci UHCI", () => {

@@ -4,7 +4,7 @@
 
 import { EFAULT, MinivmmError, O_RDWR, PROT_READ, PROT_WRITE } from "@minivmm/host";
 import { type Area, type ModelProcess, OpenFile } from "@minivmm/host/model";
-import type { Actor, Job, Touch, Touched } from "../machine.ts";
+import { type Actor, type Job, ROOT_CAPABILITIES, type Touch, type Touched } from "../machine.ts";
 
 const SIGBUS = 7;
 const SIGSEGV = 11;
@@ -78,7 +78,7 @@ export class ModelActor implements Actor {
 
   background<T>(run: (other: Actor) => T): Job<T> {
     const { kernel, root, rlimits } = this.host;
-    const capabilities = ["SYS_ADMIN", "SYS_RAWIO", "SYS_RESOURCE", "IPC_LOCK"].filter((each) => this.host.has(each));
+    const capabilities = ROOT_CAPABILITIES.filter((each) => this.host.has(each));
     const result = this.#in(kernel.spawn({ root, capabilities, memlock: rlimits.memlock.soft }), run);
     return { join: () => result };
   }

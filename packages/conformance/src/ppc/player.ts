@@ -3,9 +3,9 @@
 // Invariants: consecutive steps of the second process run in one forked child; a case with a call that is not known here
 // is skipped as a whole, and says which.
 
-import { errnoName } from "@minivmm/host";
+import { errnoName, lockedBytes } from "@minivmm/host";
 import { normalText } from "../compare.ts";
-import type { Actor, Machine } from "../machine.ts";
+import { type Actor, type Machine, ROOT_CAPABILITIES } from "../machine.ts";
 import type { CaseResult, Difference } from "../result.ts";
 import { DMA_CALLS } from "./dma-calls.ts";
 import { FILE_CALLS } from "./file-calls.ts";
@@ -24,8 +24,6 @@ const CALLS: Readonly<Record<string, Call>> = {
   "#end": () => ({ ret: 0 }),
 };
 
-/** The recorder ran as root; where it gives up a capability the recording has a step for it. */
-const ROOT = { capabilities: ["SYS_ADMIN", "SYS_RAWIO", "SYS_RESOURCE", "IPC_LOCK"] };
 const SHORT = 160;
 
 interface Played {
@@ -40,7 +38,7 @@ export function playPpc(recorded: PpcCase, machine: Machine): CaseResult {
   const { name, steps } = recorded;
   const unknown = steps.find(({ call }) => !Object.hasOwn(CALLS, call));
   if (unknown) return { name, steps: 0, differences: [], skipped: `${unknown.call} cannot be replayed` };
-  const stage = machine.enter(recorded.machine, ROOT);
+  const stage = machine.enter(recorded.machine, { capabilities: ROOT_CAPABILITIES });
   if ("skip" in stage) return { name, steps: 0, differences: [], skipped: stage.skip };
   try {
     const played = all(new PpcScene(stage, recorded), steps);
@@ -115,7 +113,5 @@ function fieldsOf(step: PpcStep, answer: Answer, expected: number): Found[] {
 const resultText = (ret: number): string => (ret < 0 ? errnoName(-ret) : String(ret));
 
 function lockedKib({ host }: Actor): number {
-  const status = host.readFile("/proc/self/status");
-  const text = typeof status === "number" ? "" : new TextDecoder().decode(status);
-  return Number(/^VmLck:\s+(\d+) kB/m.exec(text)?.[1] ?? Number.NaN);
+  return (lockedBytes(host.readFile("/proc/self/status")) ?? Number.NaN) / 1024;
 }

@@ -1,12 +1,22 @@
 // Steps on the memory of the process: mapping devices and anonymous memory, filling, dumping, touching, limits.
 
-import { EFAULT, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from "@minivmm/host";
+import {
+  EFAULT,
+  lockedBytes,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "@minivmm/host";
 import type { Json } from "../lines.ts";
 import type { Outcome, Scene } from "./scene.ts";
 import { big, bytesOf, hexText } from "./values.ts";
 
 const PROT: Readonly<Record<string, number>> = { r: PROT_READ, w: PROT_WRITE };
-const KIB_PER_PAGE = 4;
+/** Bytes: every x86 recording counts in small pages. */
+const PAGE_SIZE = 4096;
 
 export const MEMORY_STEPS: Readonly<Record<string, (scene: Scene, step: Json) => Outcome>> = {
   mmap: (scene, step) => ("fd" in step ? mapFile(scene, step) : mapAnonymous(scene, step)),
@@ -88,8 +98,6 @@ function mapAnonymous(scene: Scene, step: Json): Outcome {
 }
 
 function lockedPages(scene: Scene): number {
-  const status = scene.actor.host.readFile("/proc/self/status");
-  const text = typeof status === "number" ? "" : new TextDecoder().decode(status);
-  const kib = /^VmLck:\s+(\d+) kB/m.exec(text)?.[1];
-  return kib === undefined ? -EFAULT : Number(kib) / KIB_PER_PAGE;
+  const bytes = lockedBytes(scene.actor.host.readFile("/proc/self/status"));
+  return bytes === null ? -EFAULT : bytes / PAGE_SIZE;
 }

@@ -4,7 +4,7 @@
 import { errnoName } from "@minivmm/host";
 import { differingFields } from "../compare.ts";
 import type { Json } from "../lines.ts";
-import type { Job, Machine } from "../machine.ts";
+import { type Job, type Machine, ROOT_CAPABILITIES } from "../machine.ts";
 import type { CaseResult, Difference } from "../result.ts";
 import { FILE_STEPS } from "./file-steps.ts";
 import type { X86Case, X86Step } from "./format.ts";
@@ -20,8 +20,6 @@ const STEPS: Readonly<Record<string, (scene: Scene, step: Json) => Outcome>> = {
   ioctl: ioctlStep,
 };
 
-/** The recorder ran as root with every capability. */
-const ROOT = { capabilities: ["SYS_ADMIN", "SYS_RAWIO", "SYS_RESOURCE", "IPC_LOCK"] };
 const SHORT = 160;
 
 /** A step and what came of it; plain data, so that it can come from another process. */
@@ -48,7 +46,7 @@ export function playX86(recorded: X86Case, machine: Machine): CaseResult {
 
 /** What comes of a case's steps, whatever was recorded of them. */
 export function stepX86({ machine: recorded, steps }: X86Case, machine: Machine): Played[] | { readonly skip: string } {
-  const stage = machine.enter(recorded, ROOT);
+  const stage = machine.enter(recorded, { capabilities: ROOT_CAPABILITIES });
   if ("skip" in stage) return stage;
   try {
     return new Run(new Scene(stage, recorded)).all(steps);

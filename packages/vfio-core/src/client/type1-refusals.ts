@@ -2,7 +2,19 @@
  * Turns an errno of a type1 mapping call into what a user can act on: most reasons share EINVAL, and GET_INFO tells
  * them apart. Every function returns the error to throw.
  */
-import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, errnoName, type Host } from "@minivmm/host";
+import {
+  EACCES,
+  EBUSY,
+  EEXIST,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  ENOSPC,
+  errnoName,
+  type Host,
+  lockedBytes,
+} from "@minivmm/host";
 import { VfioError } from "../error.ts";
 import type { Type1Info } from "./type1-info.ts";
 
@@ -135,7 +147,7 @@ function windowReason({ iova, size }: DmaRequest, info: Type1Info | null): Reaso
 
 function memlock(host: Host, what: string, request: DmaRequest): VfioError {
   const { soft } = host.getrlimit("memlock");
-  const locked = lockedBytes(host);
+  const locked = lockedBytes(host.readFile("/proc/self/status")) ?? 0;
   const need = locked + Number(request.size);
   const known = { ...request, limit: soft, locked, need };
   if (soft === Number.POSITIVE_INFINITY || soft >= need) {
@@ -156,14 +168,6 @@ function memlock(host: Host, what: string, request: DmaRequest): VfioError {
       hint: `Raise the limit (ulimit -l ${Math.ceil(need / 1024)}, or memlock in limits.conf), or grant CAP_IPC_LOCK.`,
     },
   );
-}
-
-/** VmLck of this process; 0 when the host does not tell. */
-function lockedBytes(host: Host): number {
-  const status = host.readFile("/proc/self/status");
-  if (typeof status === "number") return 0;
-  const match = /^VmLck:\s*(\d+) kB/m.exec(new TextDecoder().decode(status));
-  return match ? Number(match[1]) * 1024 : 0;
 }
 
 function rangeText({ iova, size }: DmaRequest): string {

@@ -3,7 +3,7 @@
 // Source: /proc/sys/kernel/osrelease, /proc/cpuinfo, /proc/self/status; resource and config of
 // Documentation/ABI/testing/sysfs-bus-pci; include/linux/ioport.h; vfio_pci_probe_mmaps for what can be mapped.
 // Invariant: a file that is missing, or says nothing that is understood, gives null and never an error.
-import type { Host } from "@minivmm/host";
+import { type Host, lockedBytes } from "@minivmm/host";
 import { fullBdf } from "@minivmm/vfio-core";
 
 const IORESOURCE_IO = 0x100;
@@ -67,12 +67,11 @@ export interface LockFacts {
 }
 
 export function lockFacts(host: Host): LockFacts {
-  const status = text(host.readFile("/proc/self/status")) ?? "";
-  const locked = /^VmLck:\s*(\d+) kB/m.exec(status)?.[1];
-  const effective = /^CapEff:\s*([0-9a-f]{1,16})\s*$/m.exec(status)?.[1];
+  const status = host.readFile("/proc/self/status");
+  const effective = /^CapEff:\s*([0-9a-f]{1,16})\s*$/m.exec(text(status) ?? "")?.[1];
   return {
     ...host.getrlimit("memlock"),
-    locked: locked === undefined ? null : Number(locked) * 1024,
+    locked: lockedBytes(status),
     ipcLock: effective === undefined ? null : ((BigInt(`0x${effective}`) >> BigInt(CAP_IPC_LOCK)) & 1n) === 1n,
   };
 }
