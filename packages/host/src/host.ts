@@ -51,10 +51,23 @@ export interface Watch {
   close(): void;
 }
 
+/** Threads of this process by the kernel's numbers: for getting one out of a system call that it is blocked in. */
+export interface HostThreads {
+  /** Number of the calling thread. */
+  current(): number;
+  /**
+   * Makes a system call that thread `id` of this process is blocked in return EINTR; harmless otherwise. 0 or -errno.
+   * A thread that is only about to make its call is not stopped: leave word where it looks first (KVM's immediate_exit).
+   */
+  interrupt(id: number): number;
+}
+
 export interface Host {
   readonly name: string;
   readonly arch: Arch;
   readonly pageSize: number;
+  /** Absent where no call blocks: on modelled hosts. */
+  readonly threads?: HostThreads;
 
   open(path: string, flags: number): number;
   close(fd: number): number;

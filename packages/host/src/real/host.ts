@@ -4,11 +4,12 @@
 
 import { EINVAL } from "../errno.ts";
 import { MinivmmError } from "../error.ts";
-import type { Host, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
+import type { Host, HostThreads, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
 import type { Arch } from "../ioctl.ts";
 import * as files from "./files.ts";
 import { type Libc, libc } from "./libc.ts";
 import { RealMapping } from "./mapping.ts";
+import { realThreads } from "./threads.ts";
 import { Watches } from "./watches.ts";
 
 const RLIMIT = { nofile: 7, memlock: 8 } as const;
@@ -33,6 +34,7 @@ class RealHost implements Host {
   readonly name = "Linux";
   readonly arch: Arch;
   readonly pageSize: number;
+  readonly threads: HostThreads = realThreads;
   readonly #libc: Libc;
   readonly #watches: Watches;
   readonly #fds = new Set<number>();
