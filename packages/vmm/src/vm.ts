@@ -16,8 +16,8 @@ import type { VscsiAdapter } from "./machines/pseries/vio/vscsi/adapter.ts";
 import { plugVscsi, type VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
 import { EmulatedEndpoint } from "./pci/emulated.ts";
 import type { PciEndpoint } from "./pci/endpoint.ts";
+import { SpaprSession } from "./pci/spapr-session.ts";
 import { VfioPciEndpoint } from "./pci/vfio-pci.ts";
-import { VfioSession } from "./pci/vfio-session.ts";
 import { Timeline, type VmSummary } from "./summary.ts";
 
 export interface VmExit {
@@ -71,7 +71,7 @@ class PseriesVm implements Vm {
   private readonly machine: PseriesMachine;
   private readonly accel: Accelerator;
   private readonly adapters: VscsiAdapter[] = [];
-  private readonly sessions = new Map<string, VfioSession>();
+  private readonly sessions = new Map<string, SpaprSession>();
   private state: "ready" | "running" | "ended" | "closed" = "ready";
   private runMs = 0;
 
@@ -251,13 +251,13 @@ class PseriesVm implements Vm {
   }
 
   /** One session a container: the VM's own, a named one, or one that was passed in. */
-  private sessionOf({ container = "", containerFd }: VfioPciConfig): VfioSession {
+  private sessionOf({ container = "", containerFd }: VfioPciConfig): SpaprSession {
     const key = containerFd === undefined ? `name ${container}` : `descriptor ${containerFd}`;
     let session = this.sessions.get(key);
     if (session === undefined) {
       const { host, ram, accel, machine } = this;
       const windows = machine.tables.on(DmaWindows.liobns);
-      session = new VfioSession({ host, ram, windows, containerFd, acceleration: accel.tce });
+      session = new SpaprSession({ host, ram, windows, containerFd, acceleration: accel.tce });
       this.sessions.set(key, session);
       machine.eeh.add(session);
     }

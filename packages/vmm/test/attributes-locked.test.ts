@@ -21,7 +21,7 @@ import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
 import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
-import { VfioSession } from "../src/pci/vfio-session.ts";
+import { SpaprSession } from "../src/pci/spapr-session.ts";
 import { type Bench, bench } from "./fakes.ts";
 import { printAndEnd } from "./small-guests.ts";
 
@@ -146,7 +146,7 @@ describe("vmm locked memory: what a guest adds", () => {
     const host = model.spawn();
     const b = bench({ dmaWindowBytes: 1024 * MIB });
     const { later } = predict(host, { memoryBytes: b.ram.size, devices: [DISK] });
-    const session = new VfioSession({ host, ram: b.ram, windows: b.machine.tables.on(DmaWindows.liobns) });
+    const session = new SpaprSession({ host, ram: b.ram, windows: b.machine.tables.on(DmaWindows.liobns) });
     b.machine.phb.plug(new VfioPciEndpoint("disk", host, session.open(DISK.host)), 2);
     const before = lockFacts(host).locked as number;
     act(b);

@@ -7,7 +7,7 @@ import { KvmVfioDevice } from "@minivmm/kvm-device";
 import { type ModelHostOptions, type ModelledHost, modelHost } from "@minivmm/model-host";
 import { KvmTce } from "../src/accel/kvm-tce.ts";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
-import { VfioSession } from "../src/pci/vfio-session.ts";
+import { SpaprSession } from "../src/pci/spapr-session.ts";
 import { type Bench, bench } from "./fakes.ts";
 
 export const NVME = "0001:01:00.0";
@@ -52,7 +52,7 @@ export function kvmMachine({
     }),
   });
   const modelVm = [...model.kvm.vms][0] as ModelVm | undefined;
-  const session = new VfioSession({
+  const session = new SpaprSession({
     host: process,
     ram: b.ram,
     windows: b.machine.tables.on(DmaWindows.liobns),

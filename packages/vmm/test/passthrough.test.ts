@@ -8,8 +8,8 @@ import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { TceTables } from "../src/machines/pseries/iommu.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
+import { SpaprSession } from "../src/pci/spapr-session.ts";
 import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
-import { VfioSession } from "../src/pci/vfio-session.ts";
 import { type Bench, bench } from "./fakes.ts";
 
 const NVME = "0001:01:00.0";
@@ -18,14 +18,14 @@ const BUID = [PHB_BUID_HI, PHB_BUID_LO] as const;
 
 let model: ModelledHost;
 let b: Bench;
-let session: VfioSession;
+let session: SpaprSession;
 let endpoint: VfioPciEndpoint;
 
 beforeEach(() => {
   model = modelHost("power9");
   const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
   b = bench({ dmaWindowBytes: 0x4000_0000 });
-  session = new VfioSession({
+  session = new SpaprSession({
     host,
     ram: b.ram,
     windows: b.machine.tables.on(DmaWindows.liobns),
@@ -96,7 +96,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
     // Guest RAM and the table of the default window: 16 and 64 pages of 64 KiB, and nothing more may be locked.
     const host = model.spawn({ memlock: 80 * 0x1_0000 });
     const other = bench({ dmaWindowBytes: 0x4000_0000 });
-    const own = new VfioSession({
+    const own = new SpaprSession({
       host,
       ram: other.ram,
       windows: other.machine.tables.on(DmaWindows.liobns),
@@ -114,7 +114,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
     const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
     const containerFd = host.open("/dev/vfio/vfio", O_RDWR);
     const groupFd = host.open(`/dev/vfio/${iommuGroupOf(host, "0002:01:00.0")}`, O_RDWR);
-    const own = new VfioSession({ host, ram: bench().ram, windows: new TceTables().on([]), containerFd });
+    const own = new SpaprSession({ host, ram: bench().ram, windows: new TceTables().on([]), containerFd });
     expect(own.open("0002:01:00.0", groupFd).info().regions).toBeGreaterThan(6);
     own.close();
     expect(host.close(groupFd)).toBe(0);
@@ -124,7 +124,7 @@ describe("vmm passthrough on the modelled POWER9", () => {
   it("gives everything back, so that another process can take the function", () => {
     b.machine.close();
     session.close();
-    const again = new VfioSession({
+    const again = new SpaprSession({
       host: model.spawn({ memlock: Number.POSITIVE_INFINITY }),
       ram: b.ram,
       windows: new TceTables().on([]),

@@ -11,7 +11,7 @@ import { Phb } from "../src/machines/pseries/phb.ts";
 import { EEH_CALL_NAMES } from "../src/machines/pseries/rtas/eeh.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
 import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
-import { VfioSession } from "../src/pci/vfio-session.ts";
+import { SpaprSession } from "../src/pci/spapr-session.ts";
 import { type Bench, bench, RAM_BYTES } from "./fakes.ts";
 
 const BUID = [PHB_BUID_HI, PHB_BUID_LO] as const;
@@ -35,12 +35,12 @@ const TOKENS = [
 
 let model: ModelledHost;
 let b: Bench;
-const sessions: VfioSession[] = [];
+const sessions: SpaprSession[] = [];
 
 /** A container of its own with these functions, plugged from slot `first` on. */
 function passThrough(functions: readonly string[], first = 2): VfioPciEndpoint[] {
   const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
-  const session = new VfioSession({ host, ram: b.ram, windows: b.machine.tables.on(DmaWindows.liobns) });
+  const session = new SpaprSession({ host, ram: b.ram, windows: b.machine.tables.on(DmaWindows.liobns) });
   sessions.push(session);
   b.machine.eeh.add(session);
   return functions.map((bdf, index) => {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
-import { VfioSession } from "../src/pci/vfio-session.ts";
+import { SpaprSession } from "../src/pci/spapr-session.ts";
 import { bench } from "./fakes.ts";
 import { act } from "./hostile-acts.ts";
 
@@ -27,7 +27,7 @@ describe("vmm pseries: a hostile guest", () => {
         const model = modelHost("power9");
         const host = model.spawn({ memlock: Number.POSITIVE_INFINITY });
         const b = bench({ dmaWindowBytes: 0x10_0000 });
-        const session = new VfioSession({
+        const session = new SpaprSession({
           host,
           ram: b.ram,
           windows: b.machine.tables.on(DmaWindows.liobns),

@@ -12,6 +12,7 @@ import type { TceWindows } from "../machines/pseries/iommu.ts";
 import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 import type { DmaSummary } from "../summary.ts";
 import { SpaprDma } from "./spapr-dma.ts";
+import type { IommuSetup } from "./vfio-session.ts";
 
 export interface SpaprSetupOptions {
   readonly host: Host;
@@ -23,7 +24,7 @@ export interface SpaprSetupOptions {
   readonly acceleration?: TceAcceleration | undefined;
 }
 
-export class SpaprSetup {
+export class SpaprSetup implements IommuSetup {
   private readonly options: SpaprSetupOptions;
   private readonly spapr: SpaprContainer;
   private readonly v2: boolean;

@@ -1,13 +1,13 @@
-// The VFIO side of one VM: one container over the VM's memory, the groups in it, and the IOMMU set up once.
+// The VFIO side of one VM: one container, the groups in it, its IOMMU set up once for the VM's memory, and the devices.
+// What the IOMMU is and what follows from it is the setup's (spapr-setup.ts, type1-setup.ts).
 // Source: the order of operations of QEMU 7.2 (hw/vfio/common.c vfio_get_group, vfio_connect_container): open group,
-// VIABLE, container, API version, extensions 3, 1, 7, 2 in that order, SET_CONTAINER, SET_IOMMU and what follows from it
-// (spapr-setup.ts), then devices.
+// VIABLE, container, API version, extensions 3, 1, 7, 2 in that order, SET_CONTAINER, SET_IOMMU and what follows from it,
+// then devices.
 // Invariant: everything that was opened is closed by close(), in reverse order.
-import type { GuestMemory, Host } from "@minivmm/host";
+import type { Host } from "@minivmm/host";
 import {
   iommuGroupOf,
   requireVfioDriver,
-  VFIO_EEH,
   VFIO_SPAPR_TCE_IOMMU,
   VFIO_SPAPR_TCE_v2_IOMMU,
   VFIO_TYPE1_IOMMU,
@@ -16,43 +16,45 @@ import {
   type VfioDevice,
   VfioGroup,
 } from "@minivmm/vfio-core";
-import type { EehContainer, EehOps } from "../machines/pseries/eeh.ts";
-import type { TceWindows } from "../machines/pseries/iommu.ts";
-import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
-import { type DmaSummary, newDmaSummary } from "../summary.ts";
-import { SpaprSetup } from "./spapr-setup.ts";
 
 const IOMMU_TYPES = [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, VFIO_SPAPR_TCE_IOMMU];
 
-export interface VfioSessionOptions {
-  readonly host: Host;
-  readonly ram: GuestMemory;
-  /** The guest's DMA windows, which the container follows. */
-  readonly windows: TceWindows;
-  /** A container that somebody with more rights opened; it stays theirs to close. */
-  readonly containerFd?: number | undefined;
-  /** KVM, which hears of every group. */
-  readonly acceleration?: TceAcceleration | undefined;
+/** The IOMMU of a container, for one VM. */
+export interface IommuSetup {
+  /** The first group is in the container. */
+  start(groupFd: number): void;
+  /** One more group has joined. */
+  addGroup(groupFd: number): void;
+  /** Leaves nothing in the host, and never throws. */
+  close(): void;
 }
 
-export class VfioSession implements EehContainer {
-  readonly counters: DmaSummary = newDmaSummary();
+/** `type` is the best that the container offers, undefined when it offers none. May throw. */
+export type MakeIommuSetup<S extends IommuSetup> = (container: VfioContainer, type: number | undefined) => S;
+
+/** What passes functions of the host to a VM, whichever way the kernel offers them. */
+export interface DeviceSession {
+  /** Opens a function of the host. Throws VfioError or VmmError PASSTHROUGH. */
+  open(bdf: string, groupFd?: number): VfioDevice;
+  /** Groups that are held, for a reset that needs to prove it. */
+  readonly heldGroups: readonly VfioGroup[];
+  close(): void;
+}
+
+export class VfioSession<S extends IommuSetup> implements DeviceSession {
   private readonly host: Host;
-  private readonly ram: GuestMemory;
-  private readonly windows: TceWindows;
-  private readonly acceleration: TceAcceleration | undefined;
+  private readonly containerFd: number | undefined;
+  private readonly makeSetup: MakeIommuSetup<S>;
   private readonly groups = new Map<number, VfioGroup>();
   private readonly devices: VfioDevice[] = [];
-  private readonly containerFd: number | undefined;
   private container: VfioContainer | undefined;
-  private iommu: SpaprSetup | undefined;
+  private setup: S | undefined;
 
-  constructor({ host, ram, windows, containerFd, acceleration }: VfioSessionOptions) {
+  /** `containerFd`: a container that somebody with more rights opened; it stays theirs to close. */
+  constructor(host: Host, containerFd: number | undefined, makeSetup: MakeIommuSetup<S>) {
     this.host = host;
-    this.ram = ram;
-    this.windows = windows;
-    this.acceleration = acceleration;
     this.containerFd = containerFd;
+    this.makeSetup = makeSetup;
   }
 
   /**
@@ -72,18 +74,24 @@ export class VfioSession implements EehContainer {
     return this.groups.size;
   }
 
-  get eeh(): EehOps | undefined {
-    return this.iommu?.eeh;
+  get heldGroups(): readonly VfioGroup[] {
+    return [...this.groups.values()];
   }
 
-  get hasEeh(): boolean {
-    return (this.container?.checkExtension(VFIO_EEH) ?? 0) > 0;
+  /** Undefined before the first group. */
+  get iommu(): S | undefined {
+    return this.setup;
+  }
+
+  /** VFIO_CHECK_EXTENSION of the container, 0 before there is one. */
+  checkExtension(extension: number): number {
+    return this.container?.checkExtension(extension) ?? 0;
   }
 
   /** Never throws: what the host refuses to let go of, it takes back when the process ends. */
   close(): void {
     for (const device of this.devices.reverse()) device.close();
-    this.iommu?.close();
+    this.setup?.close();
     for (const group of [...this.groups.values()].reverse()) {
       try {
         group.unsetContainer();
@@ -96,7 +104,7 @@ export class VfioSession implements EehContainer {
     this.devices.length = 0;
     this.groups.clear();
     this.container = undefined;
-    this.iommu = undefined;
+    this.setup = undefined;
   }
 
   private openGroup(id: number, fd: number | undefined): VfioGroup {
@@ -116,13 +124,12 @@ export class VfioSession implements EehContainer {
   private openContainer(group: VfioGroup): void {
     const container = VfioContainer.open(this.host, this.containerFd);
     let joined = false;
-    let setup: SpaprSetup | undefined;
+    let setup: S | undefined;
     try {
       const type = IOMMU_TYPES.find((candidate) => container.checkExtension(candidate) > 0);
       group.setContainer(container);
       joined = true;
-      const { host, ram, windows, counters, acceleration } = this;
-      setup = new SpaprSetup(container, type, { host, ram, windows, counters, acceleration });
+      setup = this.makeSetup(container, type);
       setup.start(group.fd);
     } catch (error) {
       setup?.close();
@@ -131,11 +138,11 @@ export class VfioSession implements EehContainer {
       throw error;
     }
     this.container = container;
-    this.iommu = setup;
+    this.setup = setup;
   }
 
   private join(container: VfioContainer, group: VfioGroup): void {
     group.setContainer(container);
-    this.iommu?.addGroup(group.fd);
+    this.setup?.addGroup(group.fd);
   }
 }
