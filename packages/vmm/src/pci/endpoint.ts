@@ -11,6 +11,8 @@ export interface EndpointWires {
   intx(level: boolean): void;
   /** A message: a write of `data` to a bus address. */
   message(addressHi: number, addressLo: number, data: number): void;
+  /** Interrupt input of the machine that the pin leads to; absent where pins pass through the monitor only. */
+  readonly gsi?: number;
 }
 
 export interface PciEndpoint {
@@ -42,6 +44,11 @@ export interface PciEndpoint {
   programMessages(kind: "msi" | "msix", addressHi: number, addressLo: number, firstData: number, count: number): void;
   /** The guest ended the interrupt that this function's pin raised. */
   intxEnded(): void;
+  /**
+   * CPU address at which a memory BAR is decoded now, -1 when it is not. Called when it changes, after the write that
+   * changed it; a BAR that moves is told -1 first, and so is one while another BAR answers for part of its addresses.
+   */
+  decodingChanged?(bar: BarDescription, address: number): void;
   /** Passed-through functions alone have this: EEH is about to reset the function, and the guest's copy of it follows. */
   prepareReset?(): void;
   close(): void;
