@@ -1,6 +1,7 @@
 import type { Host } from "@minivmm/host";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ShadowFunction } from "../src/pci/shadow-function.ts";
+import { WatchedIrqDelivery } from "../src/pci/irq-delivery.ts";
 import { type IrqDevice, VfioIrqs } from "../src/pci/vfio-irqs.ts";
 import { TestFunction } from "./fakes.ts";
 
@@ -59,9 +60,12 @@ beforeEach(() => {
   });
   shadow.config.write(4, 2, 4);
   shadow.irq = { intx: () => {}, msi: (vector, _hi, _lo, data) => events.push(`message ${vector} ${data}`) };
-  irqs = new VfioIrqs(host, device, shadow, {
-    intx: (level) => events.push(`intx ${level}`),
-    problem: (message) => events.push(`problem ${message}`),
+  const problem = (message: string): number => events.push(`problem ${message}`);
+  irqs = new VfioIrqs({
+    delivery: new WatchedIrqDelivery(host, problem),
+    device,
+    shadow,
+    sinks: { intx: (level) => events.push(`intx ${level}`), problem },
   });
   irqs.sync();
 });

@@ -73,12 +73,30 @@ export class Msi {
     return Math.min(1 << ((this.#device.config.bytes[this.offset + PCI_MSI_FLAGS]! >> 4) & 7), this.vectors);
   }
 
+  masked(n: number): boolean {
+    return this.#maskAt !== 0 && (this.#device.config.read(this.#maskAt, 4) & (1 << n)) !== 0;
+  }
+
+  /** What vector `n` sends: a write of `data` to an address. All vectors have one address. */
+  addressHi(_n: number): number {
+    return this.#address64 ? this.#device.config.read(this.offset + 8, 4) : 0;
+  }
+
+  addressLo(_n: number): number {
+    return this.#device.config.read(this.offset + 4, 4);
+  }
+
+  data(n: number): number {
+    const first = this.#device.config.read(this.offset + (this.#address64 ? 12 : 8), 2);
+    return (first & ~(this.allowed - 1)) | n;
+  }
+
   /** Send vector `n`, or note it as pending when masked. Vectors beyond the allowed ones share vector 0. */
   raise(vector: number): void {
     if (!this.enabled) return;
     const n = vector < this.allowed ? vector : 0;
     const { config } = this.#device;
-    if (this.#maskAt && config.read(this.#maskAt, 4) & (1 << n)) {
+    if (this.masked(n)) {
       config.poke(this.#maskAt + 4, 4, config.read(this.#maskAt + 4, 4) | (1 << n));
       return;
     }
@@ -104,11 +122,8 @@ export class Msi {
   }
 
   #send(n: number): void {
-    const { config, irq, sendsMessages } = this.#device;
-    if (!sendsMessages) return;
-    const hi = this.#address64 ? config.read(this.offset + 8, 4) : 0;
-    const data = config.read(this.offset + (this.#address64 ? 12 : 8), 2);
-    irq.msi(n, hi, config.read(this.offset + 4, 4), (data & ~(this.allowed - 1)) | n);
+    const { irq, sendsMessages } = this.#device;
+    if (sendsMessages) irq.msi(n, this.addressHi(n), this.addressLo(n), this.data(n));
   }
 
   #refresh(): void {

@@ -78,6 +78,19 @@ export class Msix {
     return this.functionMasked || (this.table[vector * ENTRY_DWORDS + 3]! & VECTOR_CTRL_MASK) !== 0;
   }
 
+  /** What vector `n` sends: a write of `data` to an address. */
+  addressHi(n: number): number {
+    return this.table[n * ENTRY_DWORDS + 1] ?? 0;
+  }
+
+  addressLo(n: number): number {
+    return this.table[n * ENTRY_DWORDS] ?? 0;
+  }
+
+  data(n: number): number {
+    return this.table[n * ENTRY_DWORDS + 2] ?? 0;
+  }
+
   /** Send vector `n`, or set its pending bit when masked. Unknown vectors vanish. */
   raise(vector: number): void {
     if (vector >= this.vectors || !this.enabled) return;
@@ -153,8 +166,7 @@ export class Msix {
   }
 
   #send(vector: number): void {
-    if (!this.#device.sendsMessages) return;
-    const at = vector * ENTRY_DWORDS;
-    this.#device.irq.msi(vector, this.table[at + 1]!, this.table[at]!, this.table[at + 2]!);
+    const { irq, sendsMessages } = this.#device;
+    if (sendsMessages) irq.msi(vector, this.addressHi(vector), this.addressLo(vector), this.data(vector));
   }
 }

@@ -1,7 +1,8 @@
 // The guest's copy of a passed-through function: the registers that must not reach the device or that mean something
 // else in the guest. It is a PciDevice, so sizing of BARs and the rules of MSI and MSI-X are those of every function.
 // Source: what QEMU 7.2 emulates in hw/vfio/pci.c. Copied: BARs, ROM BAR (absent), MSI and MSI-X capabilities, the
-// multifunction bit; hidden: SR-IOV, ARI and resizable BAR, which make sense only to who owns the physical bus.
+// multifunction bit, and on a root bus the type and link of an Express endpoint; hidden: SR-IOV, ARI and resizable BAR,
+// which make sense only to who owns the physical bus.
 import {
   type BarDescription,
   Msi,
@@ -10,6 +11,7 @@ import {
   PCI_BASE_ADDRESS_MEM_PREFETCH,
   PCI_BASE_ADDRESS_MEM_TYPE_64,
   PCI_BASE_ADDRESS_SPACE_IO,
+  PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
   PCI_CAPABILITY_LIST,
@@ -32,6 +34,7 @@ import {
   PCI_VENDOR_ID,
   PciDevice,
 } from "@minivmm/pci";
+import { showInRootComplex } from "./root-complex-view.ts";
 
 /** The device as the host shows it. */
 export interface HostFunction {
@@ -39,6 +42,11 @@ export interface HostFunction {
   readConfig(offset: number, width: 1 | 2 | 4): number;
   /** Bytes of BAR `index`, 0 when it does not exist. */
   barSize(index: number): number;
+}
+
+export interface ShadowOptions {
+  /** The guest has it on a PCI Express root bus, without a port above it. Default false. */
+  readonly onRootComplex?: boolean;
 }
 
 const PCI_EXT_CAP_ID_REBAR = 0x15;
@@ -50,7 +58,7 @@ export class ShadowFunction extends PciDevice {
   /** 1 for each byte of configuration space that is read from here. */
   readonly emulated: Uint8Array;
 
-  constructor(host: HostFunction) {
+  constructor(host: HostFunction, { onRootComplex = false }: ShadowOptions = {}) {
     const read = (offset: number, width: 1 | 2 | 4): number => host.readConfig(offset, width);
     super({
       vendor: read(PCI_VENDOR_ID, 2),
@@ -62,12 +70,14 @@ export class ShadowFunction extends PciDevice {
     this.emulated = new Uint8Array(host.configSize);
     this.emulated.fill(1, PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_0 + 24);
     this.emulated.fill(1, PCI_ROM_ADDRESS, PCI_ROM_ADDRESS + 4);
-    this.config.poke(PCI_HEADER_TYPE, 1, read(PCI_HEADER_TYPE, 1) & ~PCI_HEADER_TYPE_MFD);
-    this.emulated[PCI_HEADER_TYPE] = 1;
+    this.emulate(PCI_HEADER_TYPE, 1, read(PCI_HEADER_TYPE, 1) & ~PCI_HEADER_TYPE_MFD);
     for (const bar of readBars(host)) this.addBar(bar);
     this.copyMsi(host);
     this.copyMsix(host);
     this.hideExtended(host);
+    const express = onRootComplex ? findHostCapability(host, PCI_CAP_ID_EXP) : 0;
+    if (express !== 0)
+      showInRootComplex(express, { read, emulate: (at, width, value) => this.emulate(at, width, value) });
   }
 
   /** Registers behind BARs are the device's; only the MSI-X table is ours, and its owner asks `msix` for it. */
@@ -78,6 +88,11 @@ export class ShadowFunction extends PciDevice {
   override writeBar(): void {}
 
   protected override onReset(): void {}
+
+  private emulate(offset: number, width: 1 | 2 | 4, value: number): void {
+    this.config.poke(offset, width, value);
+    this.emulated.fill(1, offset, offset + width);
+  }
 
   private copyMsi(host: HostFunction): void {
     const at = findHostCapability(host, PCI_CAP_ID_MSI);
@@ -116,8 +131,7 @@ export class ShadowFunction extends PciDevice {
       const header = host.readConfig(at, 4);
       if (header === 0 || header === 0xffffffff) return;
       if (HIDDEN_EXTENDED.has(header & 0xffff)) {
-        this.config.poke(at, 2, 0);
-        this.emulated.fill(1, at, at + 2);
+        this.emulate(at, 2, 0);
       }
       at = (header >>> 20) & 0xffc;
     }

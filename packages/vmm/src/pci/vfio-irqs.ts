@@ -3,7 +3,7 @@
 // Source: QEMU 7.2 hw/vfio/pci.c (vfio_intx_enable, vfio_msi_enable, vfio_msix_vector_do_use).
 // Invariants: at most one mode is active on the host; vectors are bound when the guest first unmasks them and stay
 // bound (a masked one only sets its pending bit); a refused SET_IRQS is reported and leaves the mode off.
-import { EFD_CLOEXEC, EFD_NONBLOCK, type Host } from "@minivmm/host";
+import type { IrqDelivery, IrqLine, PinLine } from "./irq-delivery.ts";
 import type { ShadowFunction } from "./shadow-function.ts";
 
 /** What is asked of the VFIO device. */
@@ -11,7 +11,17 @@ export interface IrqDevice {
   /** 0, or the number of vectors that could be had instead; throws what the host refuses. */
   setIrqs(request: { index: number; start: number; fds: number[] }): number;
   disableIrqs(index: number): void;
-  unmask(index: number): void;
+  /** With `fd`: at each signal of it from now on. */
+  unmask(index: number, fd?: number): void;
+}
+
+export interface VfioIrqsOptions {
+  readonly delivery: IrqDelivery;
+  readonly device: IrqDevice;
+  readonly shadow: ShadowFunction;
+  readonly sinks: IrqSinks;
+  /** The host takes more MSI-X vectors while some are in use (Linux 6.2 and later). Default false. */
+  readonly growsMsix?: boolean;
 }
 
 export interface IrqSinks {
@@ -26,28 +36,24 @@ const MSIX = 2;
 type Mode = "none" | "intx" | "msi" | "msix";
 const INDEX_OF = { intx: INTX, msi: MSI, msix: MSIX } as const;
 
-interface Line {
-  readonly fd: number;
-  close(): void;
-}
-
 export class VfioIrqs {
-  private readonly host: Host;
+  private readonly delivery: IrqDelivery;
   private readonly device: IrqDevice;
   private readonly shadow: ShadowFunction;
   private readonly sinks: IrqSinks;
+  private readonly growsMsix: boolean;
   private mode: Mode = "none";
-  private lines: (Line | undefined)[] = [];
+  private lines: (IrqLine | undefined)[] = [];
   /** Vectors that the host has allocated for MSI-X. */
   private allocated = 0;
   private intxHigh = false;
-  private readonly counter = new Uint8Array(8);
 
-  constructor(host: Host, device: IrqDevice, shadow: ShadowFunction, sinks: IrqSinks) {
-    this.host = host;
+  constructor({ delivery, device, shadow, sinks, growsMsix = false }: VfioIrqsOptions) {
+    this.delivery = delivery;
     this.device = device;
     this.shadow = shadow;
     this.sinks = sinks;
+    this.growsMsix = growsMsix;
   }
 
   /** Makes the host agree with the guest's registers. Called after every write that may have changed them. */
@@ -55,11 +61,17 @@ export class VfioIrqs {
     const wanted = this.wantedMode();
     if (wanted !== this.mode) {
       this.disable();
-      if (wanted === "intx") this.bind("intx", [this.line(0, () => this.intxFired())]);
+      if (wanted === "intx") this.enableIntx();
       if (wanted === "msi") this.enableMsi();
       if (wanted === "msix") this.bind("msix", [undefined]);
     }
     if (this.mode === "msix") this.bindUnmasked();
+    for (const line of this.lines) line?.sync?.();
+  }
+
+  /** Before the guest reads pending bits. */
+  collectPending(): void {
+    for (const line of this.lines) line?.collect?.();
   }
 
   /** The guest ended the pin's interrupt: lower it and let the device raise it again. */
@@ -92,18 +104,24 @@ export class VfioIrqs {
     return this.shadow.config.read(0x3d, 1) !== 0 ? "intx" : "none";
   }
 
+  private enableIntx(): void {
+    const pin: PinLine | undefined = this.delivery.pin(() => this.intxFired());
+    if (pin === undefined || !this.bind("intx", [pin]) || pin.unmaskFd === undefined) return;
+    this.attempt("unmask INTx by eventfd", () => this.device.unmask(INTX, pin.unmaskFd));
+  }
+
   private enableMsi(): void {
     const { msi } = this.shadow;
     if (msi === null) return;
     const count = msi.allowed;
     this.bind(
       "msi",
-      Array.from({ length: count }, (_, vector) => this.line(vector, () => msi.raise(vector))),
+      Array.from({ length: count }, (_, vector) => this.delivery.vector(msi, vector)),
     );
   }
 
   /** Binds `lines` as vectors 0.. of a mode that is off. */
-  private bind(mode: Exclude<Mode, "none">, lines: (Line | undefined)[]): void {
+  private bind(mode: Exclude<Mode, "none">, lines: (IrqLine | undefined)[]): boolean {
     this.lines = lines;
     const fds = lines.map((line) => line?.fd ?? -1);
     const index = INDEX_OF[mode];
@@ -116,10 +134,11 @@ export class VfioIrqs {
     if (done) {
       this.mode = mode;
       this.allocated = had > 0 ? had : fds.length;
-      return;
+      return true;
     }
     for (const line of lines) line?.close();
     this.lines = [];
+    return false;
   }
 
   private bindUnmasked(): void {
@@ -133,7 +152,8 @@ export class VfioIrqs {
       highest = vector;
     }
     if (fresh.length === 0) return;
-    for (const vector of fresh) this.lines[vector] = this.line(vector, () => msix.raise(vector));
+    for (const vector of fresh) this.lines[vector] = this.delivery.vector(msix, vector);
+    if (highest >= this.allocated && this.growsMsix) this.allocated = highest + 1;
     if (highest >= this.allocated) {
       // More vectors than the host allocated: allocation happens only when MSI-X is switched on.
       this.attempt("disable MSI-X", () => this.device.disableIrqs(MSIX));
@@ -145,7 +165,7 @@ export class VfioIrqs {
       return;
     }
     for (const vector of fresh) {
-      const fds = [this.lines[vector]!.fd];
+      const fds = [this.lines[vector]?.fd ?? -1];
       this.attempt(`bind vector ${vector}`, () => this.device.setIrqs({ index: MSIX, start: vector, fds }));
     }
   }
@@ -153,25 +173,6 @@ export class VfioIrqs {
   private intxFired(): void {
     this.intxHigh = true;
     this.sinks.intx(true);
-  }
-
-  private line(vector: number, fired: () => void): Line | undefined {
-    const fd = this.host.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) {
-      this.sinks.problem(`no eventfd for vector ${vector} (error ${fd})`);
-      return undefined;
-    }
-    const watch = this.host.watch(fd, () => {
-      this.host.read(fd, this.counter);
-      fired();
-    });
-    return {
-      fd,
-      close: () => {
-        watch.close();
-        this.host.close(fd);
-      },
-    };
   }
 
   private attempt(what: string, action: () => unknown): boolean {

@@ -11,15 +11,38 @@ import {
   PCI_MSIX_FLAGS,
   PCI_MSIX_FLAGS_ENABLE,
 } from "@minivmm/pci";
-import { VFIO_PCI_CONFIG_REGION_INDEX, type VfioDevice } from "@minivmm/vfio-core";
+import {
+  VFIO_IRQ_INFO_NORESIZE,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  type VfioDevice,
+} from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
 import { decodedBarAddress } from "./emulated.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
+import { type IrqDelivery, WatchedIrqDelivery } from "./irq-delivery.ts";
+import { type DeviceMemorySlots, MappedBars } from "./mapped-bars.ts";
 import { programMessages } from "./messages.ts";
 import { type HostFunction, ShadowFunction } from "./shadow-function.ts";
 import { VfioIrqs } from "./vfio-irqs.ts";
 
+/** Ways around this program, where the machine has them. */
+export interface VfioPciOptions {
+  /** Interrupts that the kernel delivers. Default: this program watches the device's eventfds. */
+  readonly delivery?: (gsi: number | undefined, problem: (message: string) => void) => IrqDelivery;
+  /** Slots for BARs that the guest reaches without an exit. Default: each access is trapped. */
+  readonly slots?: DeviceMemorySlots | undefined;
+  /**
+   * Nobody tells when the guest ends the pin's interrupt, so an access to the device counts as that; a pin that is still
+   * asserted interrupts again.
+   */
+  readonly accessEndsPin?: boolean;
+  /** The guest has it on a PCI Express root bus. */
+  readonly onRootComplex?: boolean;
+}
+
 const PROBLEMS_MAX = 8;
+const ALL_ONES = 0xffff_ffff;
 
 export class VfioPciEndpoint implements PciEndpoint {
   readonly name: string;
@@ -27,12 +50,16 @@ export class VfioPciEndpoint implements PciEndpoint {
   readonly problems: string[] = [];
   private readonly device: VfioDevice;
   private readonly host: Host;
+  private readonly options: VfioPciOptions;
   private readonly shadow: ShadowFunction;
+  private readonly mapped: MappedBars | undefined;
   private irqs: VfioIrqs | undefined;
+  private gone = false;
 
   /** `device` has been opened by a VfioSession, which also closes it. Throws VmmError PASSTHROUGH for what is no PCI function. */
-  constructor(name: string, host: Host, device: VfioDevice) {
+  constructor(name: string, host: Host, device: VfioDevice, options: VfioPciOptions = {}) {
     this.name = name;
+    this.options = options;
     this.host = host;
     this.device = device;
     const configBytes = device.region(VFIO_PCI_CONFIG_REGION_INDEX).size;
@@ -48,7 +75,16 @@ export class VfioPciEndpoint implements PciEndpoint {
       readConfig: (offset, width) => device.readConfig(offset, width),
       barSize: (index) => device.region(index).size,
     };
-    this.shadow = new ShadowFunction(hostFunction);
+    this.shadow = new ShadowFunction(hostFunction, options);
+    const { slots } = options;
+    if (slots !== undefined) {
+      this.mapped = new MappedBars(device, slots, this.shadow.msix, (message) => this.problem(message));
+    }
+  }
+
+  /** Bytes of BARs that the guest reaches without an exit. */
+  get directBytes(): number {
+    return this.mapped?.directBytes ?? 0;
   }
 
   get bars(): readonly BarDescription[] {
@@ -69,14 +105,19 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   connect(wires: EndpointWires): void {
     this.shadow.irq = { intx: () => {}, msi: (_vector, hi, lo, data) => wires.message(hi, lo, data) };
-    this.irqs = new VfioIrqs(this.host, this.device, this.shadow, {
-      intx: (level) => wires.intx(level),
-      problem: (message) => this.problem(message),
+    const problem = (message: string): void => this.problem(message);
+    this.irqs = new VfioIrqs({
+      delivery: this.options.delivery?.(wires.gsi, problem) ?? new WatchedIrqDelivery(this.host, problem),
+      device: this.device,
+      shadow: this.shadow,
+      sinks: { intx: (level) => wires.intx(level), problem },
+      growsMsix: this.growsMsix(),
     });
     this.irqs.sync();
   }
 
   readConfig(offset: number, width: 1 | 2 | 4): number {
+    if (this.gone) return width === 4 ? ALL_ONES : 2 ** (width * 8) - 1;
     const { emulated, config } = this.shadow;
     let ours = 0;
     for (let i = 0; i < width; i++) ours += emulated[offset + i]!;
@@ -91,25 +132,37 @@ export class VfioPciEndpoint implements PciEndpoint {
   }
 
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void {
+    if (this.gone) return;
     this.device.writeConfig(offset, width, value);
     this.shadow.config.write(offset, width, value);
     this.irqs?.sync();
   }
 
   barAddress(bar: BarDescription): number {
-    return decodedBarAddress(this.shadow, bar);
+    return this.gone ? -1 : decodedBarAddress(this.shadow, bar);
+  }
+
+  decodingChanged(bar: BarDescription, address: number): void {
+    if (!this.gone) this.mapped?.moved(bar, address);
   }
 
   readBar(index: number, offset: number, width: 1 | 2 | 4 | 8, out: Uint32Array): void {
+    if (this.gone) {
+      out.fill(ALL_ONES);
+      return;
+    }
     const { msix } = this.shadow;
     if (msix?.owns(index, offset)) {
+      this.irqs?.collectPending();
       msix.read(offset, width, out);
       return;
     }
     this.device.readRegion(index, offset, width, out);
+    if (this.options.accessEndsPin) this.irqs?.intxEnded();
   }
 
   writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
+    if (this.gone) return;
     const { msix } = this.shadow;
     if (msix?.owns(index, offset)) {
       msix.write(offset, width, lo, hi);
@@ -117,6 +170,7 @@ export class VfioPciEndpoint implements PciEndpoint {
       return;
     }
     this.device.writeRegion(index, offset, width, lo, hi);
+    if (this.options.accessEndsPin) this.irqs?.intxEnded();
   }
 
   programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {
@@ -139,8 +193,25 @@ export class VfioPciEndpoint implements PciEndpoint {
     msix?.reset();
   }
 
+  /**
+   * The host wants the function back: it vanishes from the guest as if it had been pulled out, and its registers read as
+   * ones from then on. Whoever holds the device closes it.
+   */
+  remove(): void {
+    if (this.gone) return;
+    this.close();
+    this.gone = true;
+  }
+
   close(): void {
+    if (this.gone) return;
     this.irqs?.disable();
+    this.mapped?.close();
+  }
+
+  private growsMsix(): boolean {
+    if (this.shadow.msix === null) return false;
+    return (this.device.irq(VFIO_PCI_MSIX_IRQ_INDEX).flags & VFIO_IRQ_INFO_NORESIZE) === 0;
   }
 
   private clearConfig(offset: number, bits: number): void {

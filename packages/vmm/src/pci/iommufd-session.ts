@@ -1,0 +1,83 @@
+// The modern way to a VM's devices: each through a node of its own, bound to one iommufd, attached to one address space in
+// which all RAM is mapped at the addresses that the guest knows it by.
+// Source: Documentation/userspace-api/iommufd.rst; QEMU's hw/vfio/iommufd.c for the order.
+// Order: address space with RAM, device node, KVM, bind, attach. Invariant: everything that was opened is closed by
+// close(), in reverse order; descriptors that were passed in stay open.
+import type { Host } from "@minivmm/host";
+import { type Ioas, Iommufd, requireVfioDriver, VfioCdev, type VfioDevice, type VfioGroup } from "@minivmm/vfio-core";
+import type { PcRam } from "../machines/pc/ram.ts";
+import type { KvmGroups } from "./kvm-groups.ts";
+import type { DeviceSession } from "./vfio-session.ts";
+
+export interface IommufdSessionOptions {
+  readonly host: Host;
+  readonly ram: PcRam;
+  /** An open /dev/iommu that was passed in. */
+  readonly fd?: number | undefined;
+  /** Absent where KVM is on another host. */
+  readonly kvm?: KvmGroups | undefined;
+}
+
+export class IommufdSession implements DeviceSession {
+  /** Devices are owned by the iommufd, not by groups. */
+  readonly heldGroups: readonly VfioGroup[] = [];
+  private readonly options: IommufdSessionOptions;
+  private readonly devices: VfioCdev[] = [];
+  private iommufd: Iommufd | undefined;
+  private space: Ioas | undefined;
+
+  constructor(options: IommufdSessionOptions) {
+    this.options = options;
+  }
+
+  /** `deviceFd`: an open descriptor of the device's node. Throws VfioError. */
+  open(bdf: string, deviceFd?: number): VfioDevice {
+    const { host, kvm } = this.options;
+    if (deviceFd === undefined) requireVfioDriver(host, bdf);
+    const { iommufd, space } = this.addressSpace();
+    const device = deviceFd === undefined ? VfioCdev.open(host, bdf) : VfioCdev.wrap(host, deviceFd, bdf);
+    try {
+      kvm?.add(device.fd);
+      device.bind(iommufd);
+      device.attach(space);
+    } catch (error) {
+      kvm?.remove(device.fd);
+      device.close();
+      throw error;
+    }
+    this.devices.push(device);
+    return device;
+  }
+
+  close(): void {
+    for (const device of this.devices.splice(0).reverse()) {
+      this.options.kvm?.remove(device.fd);
+      try {
+        device.detach();
+      } catch {
+        // It is detached when its descriptor is closed.
+      }
+      device.close();
+    }
+    this.space?.[Symbol.dispose]();
+    this.iommufd?.close();
+    this.space = undefined;
+    this.iommufd = undefined;
+  }
+
+  private addressSpace(): { iommufd: Iommufd; space: Ioas } {
+    if (this.iommufd !== undefined && this.space !== undefined) return { iommufd: this.iommufd, space: this.space };
+    const { host, fd, ram } = this.options;
+    const iommufd = Iommufd.open(host, fd);
+    try {
+      const space = iommufd.allocIoas();
+      for (const { start, memory } of ram.pieces) space.map({ iova: BigInt(start), memory: memory.u8 });
+      this.iommufd = iommufd;
+      this.space = space;
+      return { iommufd, space };
+    } catch (error) {
+      iommufd.close();
+      throw error;
+    }
+  }
+}
