@@ -47,6 +47,14 @@ export interface Rlimit {
   hard: number;
 }
 
+/** What stat(2) says of a path, links followed. */
+export interface FileStat {
+  /** Permission bits, without the file's type. */
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
 export interface Watch {
   close(): void;
 }
@@ -106,6 +114,8 @@ export interface Host {
   readdir(path: string): string[] | number;
   readlink(path: string): string | number;
   exists(path: string): boolean;
+  /** Permissions and owner, or -errno. */
+  stat(path: string): FileStat | number;
 
   /** Closes everything the process still holds. */
   exit(): void;

@@ -11,6 +11,7 @@ import type { Clock } from "./clock.ts";
 import type { FdTable } from "./fds.ts";
 import type { AddressSpace } from "./mm.ts";
 import type { PhysicalMemory } from "./physical.ts";
+import type { ProcessTable } from "./process-table.ts";
 import type { SysFs } from "./sysfs.ts";
 
 /** One ioctl on its way to a driver. The object and its `arg` are reused: neither may be kept after the call. */
@@ -72,6 +73,9 @@ export interface DeviceNode {
   readonly open: OpenNode;
   /** Permission bits. */
   readonly mode: number;
+  /** Default 0: root. */
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 export interface SpawnOptions {
@@ -83,6 +87,11 @@ export interface SpawnOptions {
   capabilities?: Iterable<string>;
   /** Whether file permissions are passed over. Default true. */
   root?: boolean;
+  /** User and group. Default 0 for root, else 1000. */
+  uid?: number;
+  gid?: number;
+  /** The command's name, up to 15 bytes, as /proc/PID/comm shows it. Default "minivmm". */
+  comm?: string;
 }
 
 /** The modelled kernel as drivers and processes see it; class ModelKernel makes one. */
@@ -100,6 +109,8 @@ export interface KernelFrame {
   readonly log: string[];
   /** Character devices by path; registerNode adds them. */
   readonly nodes: Map<string, DeviceNode>;
+  /** Processes that have not ended. */
+  readonly processes: ProcessTable<ModelProcess>;
   /** Adds a character device at an absolute path. `mode` are permission bits, default 0600. */
   registerNode(path: string, open: OpenNode, mode?: number): { remove(): void };
   /** Names of the nodes below a directory, such as "/dev/vfio", unsorted. */
@@ -113,7 +124,13 @@ export interface KernelFrame {
 /** A process of the modelled kernel; ModelKernel.spawn makes one. */
 export interface ModelProcess extends Host {
   readonly kernel: KernelFrame;
+  readonly pid: number;
+  readonly comm: string;
   readonly root: boolean;
+  readonly uid: number;
+  readonly gid: number;
+  /** Names without "CAP_". */
+  readonly capabilities: ReadonlySet<string>;
   readonly mm: AddressSpace;
   readonly fds: FdTable<OpenFile>;
   readonly rlimits: { memlock: Rlimit; nofile: Rlimit };
@@ -132,14 +149,17 @@ export class OpenFile {
   readonly ops: FileOps;
   /** O_* flags of the open call. */
   readonly flags: number;
+  /** What was opened; null for a file without a place in the file system. */
+  readonly path: string | null;
   /** Position of sequential access, for drivers that have one. */
   position = 0;
   #refs = 1;
 
   /** The creator owns the first reference. */
-  constructor(ops: FileOps, flags = 0) {
+  constructor(ops: FileOps, flags = 0, path: string | null = null) {
     this.ops = ops;
     this.flags = flags;
+    this.path = path;
   }
 
   get refs(): number {

@@ -10,6 +10,7 @@ import { type Clock, realClock } from "./clock.ts";
 import type { DeviceNode, FileOps, KernelFrame, KernelProfile, ModelProcess, OpenNode, SpawnOptions } from "./file.ts";
 import { PhysicalMemory } from "./physical.ts";
 import { Process } from "./process.ts";
+import { ProcessTable } from "./process-table.ts";
 import { SysFs } from "./sysfs.ts";
 import { openAttribute } from "./sysfs-file.ts";
 
@@ -34,6 +35,7 @@ export class ModelKernel implements KernelFrame {
   readonly sysfs: SysFs = new SysFs();
   readonly log: string[] = [];
   readonly nodes: Map<string, DeviceNode> = new Map();
+  readonly processes: ProcessTable<ModelProcess> = new ProcessTable();
 
   constructor(options: ModelKernelOptions = {}) {
     this.arch = options.arch ?? "x86_64";
@@ -70,7 +72,7 @@ export class ModelKernel implements KernelFrame {
     if (node) {
       const access = flags & O_ACCMODE;
       const needed = (access === O_WRONLY ? 0 : 4) | (access === O_RDONLY ? 0 : 2);
-      if (!process.root && (node.mode & needed) !== needed) return -EACCES;
+      if (!process.root && (permissionsOf(node, process) & needed) !== needed) return -EACCES;
       return node.open(process, flags);
     }
     const attribute = this.sysfs.attribute(path);
@@ -81,4 +83,10 @@ export class ModelKernel implements KernelFrame {
   spawn(options: SpawnOptions = {}): ModelProcess {
     return new Process(this, options);
   }
+}
+
+/** The three bits that count for a process: the owner's, the group's or everybody's. Source: acl_permission_check. */
+function permissionsOf({ mode, uid = 0, gid = 0 }: DeviceNode, process: ModelProcess): number {
+  if (process.uid === uid) return (mode >> 6) & 7;
+  return (process.gid === gid ? mode >> 3 : mode) & 7;
 }

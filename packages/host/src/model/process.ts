@@ -6,7 +6,7 @@
 import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, O_ACCMODE, O_RDONLY, O_WRONLY } from "../constants.ts";
 import { EBADF, EINVAL, ENODEV, ENOENT, ENOTDIR, ENOTTY, EPERM, ESPIPE } from "../errno.ts";
 import { MinivmmError } from "../error.ts";
-import type { IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
+import type { FileStat, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
 import type { Arch } from "../ioctl.ts";
 import { UserArg } from "./arg.ts";
 import { EventFd } from "./eventfd.ts";
@@ -16,7 +16,10 @@ import { copyAreas, copyDescriptors } from "./fork.ts";
 import { refusal } from "./kernel-error.ts";
 import { ModelMapping } from "./mapping.ts";
 import { AddressSpace } from "./mm.ts";
-import { procFile } from "./proc.ts";
+import * as proc from "./proc.ts";
+
+/** The first user that Debian makes. */
+const ORDINARY_USER = 1000;
 
 interface MutableCall extends IoctlCall {
   file: OpenFile;
@@ -28,7 +31,11 @@ export class Process implements ModelProcess {
   readonly name: string;
   readonly arch: Arch;
   readonly pageSize: number;
+  readonly pid: number;
+  readonly comm: string;
   readonly root: boolean;
+  readonly uid: number;
+  readonly gid: number;
   readonly mm: AddressSpace;
   readonly fds: FdTable<OpenFile>;
   readonly rlimits: { memlock: Rlimit; nofile: Rlimit };
@@ -43,7 +50,10 @@ export class Process implements ModelProcess {
     this.name = `modelled Linux ${kernel.profile} ${kernel.arch}`;
     this.arch = kernel.arch;
     this.pageSize = kernel.pageSize;
+    this.comm = options.comm ?? "minivmm";
     this.root = options.root ?? true;
+    this.uid = options.uid ?? (this.root ? 0 : ORDINARY_USER);
+    this.gid = options.gid ?? this.uid;
     this.rlimits = { memlock: { soft: memlock, hard: memlock }, nofile: { soft: nofile, hard: nofile } };
     this.#capabilities = new Set([...(options.capabilities ?? [])].map(bareName));
     this.fds = new FdTable(() => this.rlimits.nofile.soft);
@@ -53,6 +63,11 @@ export class Process implements ModelProcess {
       memlockLimit: () => this.rlimits.memlock.soft,
       mayExceedMemlock: () => this.has("IPC_LOCK"),
     });
+    this.pid = kernel.processes.add(this);
+  }
+
+  get capabilities(): ReadonlySet<string> {
+    return this.#capabilities;
   }
 
   has(capability: string): boolean {
@@ -64,7 +79,8 @@ export class Process implements ModelProcess {
   }
 
   fork(): Process {
-    const child = new Process(this.kernel, { root: this.root, capabilities: this.#capabilities });
+    const { root, uid, gid, comm } = this;
+    const child = new Process(this.kernel, { root, uid, gid, comm, capabilities: this.#capabilities });
     for (const which of ["memlock", "nofile"] as const) child.rlimits[which] = this.getrlimit(which);
     copyDescriptors(this.fds, child.fds);
     copyAreas(this.mm, child.mm);
@@ -87,7 +103,7 @@ export class Process implements ModelProcess {
     if (fd < 0) return fd;
     try {
       const ops = this.kernel.openPath(this, path, flags);
-      return typeof ops === "number" ? ops : this.install(new OpenFile(ops, flags));
+      return typeof ops === "number" ? ops : this.install(new OpenFile(ops, flags, path));
     } catch (error) {
       return refusal(error);
     }
@@ -243,7 +259,7 @@ export class Process implements ModelProcess {
   }
 
   readFile(path: string): Uint8Array | number {
-    return procFile(this.mm, path) ?? this.kernel.sysfs.readFile(path);
+    return proc.readFile(this, path) ?? this.kernel.sysfs.readFile(path);
   }
 
   writeFile(path: string, data: Uint8Array | string): number {
@@ -251,19 +267,32 @@ export class Process implements ModelProcess {
   }
 
   readdir(path: string): string[] | number {
-    const nodes = this.kernel.nodesIn(path);
+    const processes = proc.readdir(this, path);
+    if (typeof processes === "number") return processes;
+    const more = [...this.kernel.nodesIn(path), ...(processes ?? [])];
     const names = this.kernel.sysfs.readdir(path);
-    if (typeof names === "number") return nodes.length > 0 && names !== -ENOTDIR ? nodes.sort() : names;
-    return [...new Set([...names, ...nodes])].sort();
+    if (typeof names === "number") return processes || (more.length > 0 && names !== -ENOTDIR) ? more.sort() : names;
+    return [...new Set([...names, ...more])].sort();
   }
 
   readlink(path: string): string | number {
+    const link = proc.readlink(this, path);
+    if (link !== undefined) return link;
     const target = this.kernel.sysfs.readlink(path);
     return target === -ENOENT && this.kernel.nodes.has(path) ? -EINVAL : target;
   }
 
   exists(path: string): boolean {
-    return this.kernel.nodes.has(path) || this.kernel.sysfs.exists(path) || this.kernel.nodesIn(path).length > 0;
+    const { nodes, sysfs } = this.kernel;
+    return nodes.has(path) || sysfs.exists(path) || this.kernel.nodesIn(path).length > 0 || proc.exists(this, path);
+  }
+
+  stat(path: string): FileStat | number {
+    const node = this.kernel.nodes.get(path);
+    if (node) return { mode: node.mode, uid: node.uid ?? 0, gid: node.gid ?? 0 };
+    const attribute = this.kernel.sysfs.attribute(path);
+    if (typeof attribute === "number") return this.exists(path) ? { mode: 0o755, uid: 0, gid: 0 } : -ENOENT;
+    return { mode: (attribute.read ? 0o444 : 0) | (attribute.write ? 0o200 : 0), uid: 0, gid: 0 };
   }
 
   /** As do_exit does: first the address space, then descriptors in ascending order. May be called again. */
@@ -271,6 +300,7 @@ export class Process implements ModelProcess {
     this.mm.clear();
     for (const fd of this.fds.list()) this.fds.close(fd);
     this.mm.releasePhysical();
+    this.kernel.processes.remove(this);
   }
 
   #newCall(file: OpenFile): MutableCall {

@@ -8,9 +8,11 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { EIO } from "../errno.ts";
+import type { FileStat } from "../host.ts";
 
 function attempt<T>(call: () => T): T | number {
   try {
@@ -48,4 +50,11 @@ export function readlink(path: string): string | number {
 
 export function exists(path: string): boolean {
   return existsSync(path);
+}
+
+export function stat(path: string): FileStat | number {
+  return attempt(() => {
+    const { mode, uid, gid } = statSync(path);
+    return { mode: mode & 0o7777, uid, gid };
+  });
 }

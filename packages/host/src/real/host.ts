@@ -4,7 +4,7 @@
 
 import { EINVAL } from "../errno.ts";
 import { MinivmmError } from "../error.ts";
-import type { Host, HostThreads, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
+import type { FileStat, Host, HostThreads, IoctlArg, Mapping, MmapRequest, Rlimit, Watch } from "../host.ts";
 import type { Arch } from "../ioctl.ts";
 import * as files from "./files.ts";
 import { type Libc, libc } from "./libc.ts";
@@ -142,6 +142,10 @@ class RealHost implements Host {
 
   exists(path: string): boolean {
     return files.exists(path);
+  }
+
+  stat(path: string): FileStat | number {
+    return files.stat(path);
   }
 
   exit(): void {

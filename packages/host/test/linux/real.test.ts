@@ -45,6 +45,7 @@ describe("host on Linux: files and descriptors", () => {
     expect(host.readlink("/proc/self")).toBe(String(process.pid));
     expect(host.readdir("/proc/self/task")).toContain(String(process.pid));
     expect([host.exists("/proc/self"), host.exists("/none")]).toEqual([true, false]);
+    expect([host.stat("/dev/null"), host.stat("/none")]).toEqual([{ mode: 0o666, uid: 0, gid: 0 }, -ENOENT]);
   });
 
   test("host real: writeFile writes into a file and neither makes nor truncates one", () => {
