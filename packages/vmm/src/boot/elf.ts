@@ -1,7 +1,7 @@
-// Loads a statically linked 64-bit little-endian PowerPC ELF image, as a kernel or a bare guest program is.
-// Source: System V ABI (ELF-64 object file format), 64-bit ELF V2 ABI for Power.
-// Addresses: Linux links itself at 0xC000000000000000 and runs at 0; real mode ignores the top four bits of an
-// address, so the physical place of a segment is its address without them.
+// Loads a statically linked 64-bit little-endian ELF image for PowerPC or x86, as a kernel or a bare guest program is.
+// Source: System V ABI (ELF-64 object file format), 64-bit ELF V2 ABI for Power, x86-64 psABI.
+// Addresses: a segment's place is its physical address. Linux for Power links itself at 0xC000000000000000 and runs at 0;
+// real mode ignores the top four bits of an address, so they are left out. No address of x86 guests has them.
 import { hex, VmmError } from "../errors.ts";
 
 export interface ElfSegment {
@@ -21,7 +21,29 @@ export interface ElfImage {
   readonly end: number;
 }
 
-const EM_PPC64 = 21;
+/** What kind of file is wanted, and how to say so. */
+export interface ElfTarget {
+  /** e_machine. */
+  readonly machine: number;
+  readonly machineName: string;
+  readonly notElfHint: string;
+  readonly endianHint: string;
+}
+
+export const ELF_PPC64LE: ElfTarget = {
+  machine: 21,
+  machineName: "64-bit PowerPC",
+  notElfHint: "give the uncompressed kernel (vmlinux); a zImage or a compressed file is not loaded",
+  endianHint: "use a ppc64le (powerpc64le, ppc64el) kernel",
+};
+
+export const ELF_X86_64: ElfTarget = {
+  machine: 62,
+  machineName: "64-bit x86",
+  notElfHint: "give an x86-64 kernel: a bzImage (vmlinuz) or its uncompressed vmlinux",
+  endianHint: "use an x86-64 (amd64) kernel",
+};
+
 const PT_LOAD = 1;
 const EHDR_SIZE = 64;
 const PHDR_SIZE = 56;
@@ -36,13 +58,13 @@ function size64(view: DataView, at: number): number {
 }
 
 /** Parses the file. Throws VmmError ELF_NOT_ELF, _WRONG_CLASS, _WRONG_ENDIANNESS, _WRONG_MACHINE, _TRUNCATED, _NO_SEGMENT. */
-export function parseElf(file: Uint8Array, name = "kernel"): ElfImage {
+export function parseElf(file: Uint8Array, name = "kernel", target: ElfTarget = ELF_PPC64LE): ElfImage {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.length < 4 || view.getUint32(0) !== 0x7f454c46) {
     throw new VmmError(`${name}: not an ELF file`, {
       code: "ELF_NOT_ELF",
       details: { name, size: file.length },
-      hint: "give the uncompressed kernel (vmlinux); a zImage or a compressed file is not loaded",
+      hint: target.notElfHint,
     });
   }
   if (file.length < EHDR_SIZE) throw truncated(name, "header", EHDR_SIZE, file.length);
@@ -52,14 +74,16 @@ export function parseElf(file: Uint8Array, name = "kernel"): ElfImage {
   if (file[5] !== 1) {
     throw new VmmError(`${name}: a big-endian image; this CPU executes little-endian code only`, {
       code: "ELF_WRONG_ENDIANNESS",
-      hint: "use a ppc64le (powerpc64le, ppc64el) kernel",
+      hint: target.endianHint,
     });
   }
   const machine = view.getUint16(18, true);
-  if (machine !== EM_PPC64) {
-    throw new VmmError(`${name}: built for ELF machine ${machine}, not for 64-bit PowerPC (${EM_PPC64})`, {
+  if (machine !== target.machine) {
+    const wanted = `${target.machineName} (${target.machine})`;
+    throw new VmmError(`${name}: built for ELF machine ${machine}, not for ${wanted}`, {
       code: "ELF_WRONG_MACHINE",
-      details: { machine },
+      details: { machine, wanted: target.machine },
+      hint: target.endianHint,
     });
   }
   const segments = loadSegments(file, view, name);

@@ -3,11 +3,9 @@
 // the choice of ports follows QEMU 7.2's q35, whose guests know them.
 // Invariants: nothing overlaps; everything below 4 GiB that is not RAM lies between LOW_RAM_END and 4 GiB.
 
-export interface AddressRange {
-  readonly start: number;
-  /** Bytes. */
-  readonly size: number;
-}
+import type { AddressRange } from "../../boot/x86/e820.ts";
+
+export type { AddressRange };
 
 /** RAM from 0 up to here; the rest of it begins at 4 GiB. */
 export const LOW_RAM_END = 0xc000_0000;
@@ -26,6 +24,13 @@ export const LAPIC_ADDRESS = 0xfee0_0000;
 /** Pages that KVM on Intel wants for itself: an identity map, and three of a task state segment behind it. */
 export const KVM_IDENTITY_MAP = 0xfeff_c000;
 export const KVM_TSS = 0xfeff_d000;
+
+/** What the memory map names as not RAM: the rest below 4 GiB is either RAM, or known to the guest from elsewhere. */
+export const RESERVED_RANGES: readonly AddressRange[] = [
+  { start: EBDA_START, size: 0x10_0000 - EBDA_START },
+  ECAM,
+  { start: KVM_IDENTITY_MAP, size: KVM_TSS + 0x3000 - KVM_IDENTITY_MAP },
+];
 
 /** Ports of PCI functions; everything below is the platform's. */
 export const IO_WINDOW: AddressRange = { start: 0xc000, size: 0x4000 };
