@@ -1,5 +1,5 @@
 // What people read: summaries, columns, numbers, colours that know when to stay away.
-import type { VmSummary } from "@minivmm/vmm";
+import type { PseriesSummary } from "@minivmm/vmm";
 import { describe, expect, it } from "vitest";
 import { columns } from "../src/render/columns.ts";
 import { duration, large } from "../src/render/numbers.ts";
@@ -8,7 +8,7 @@ import { styleFor } from "../src/render/style.ts";
 import { renderSummary } from "../src/render/summary.ts";
 import { Capture } from "./helpers.ts";
 
-const summary: VmSummary = {
+const summary: PseriesSummary = {
   machine: "pseries",
   accelerator: "soft",
   timeline: [
@@ -106,7 +106,7 @@ describe("cli render: summary", () => {
   });
 
   it("says for VIO, emulated and passed-through devices alike who answers, and why it is not KVM", () => {
-    const windows: VmSummary["windows"] = [
+    const windows: PseriesSummary["windows"] = [
       { liobn: 0x7100_0001, use: "vio", open: true, inKernel: true, userCalls: 0 },
       { liobn: 0x7100_0002, use: "vio", open: true, inKernel: true, userCalls: 0 },
       {

@@ -6,6 +6,10 @@ export type { ScsiDiskConfig, VscsiConfig } from "./machines/pseries/vio/vscsi/c
 export type {
   DeviceSummary,
   DmaSummary,
+  DomainSummary,
+  MachineSummary,
+  PcSummary,
+  PseriesSummary,
   TceCallSummary,
   TceWindowSummary,
   TimelineMark,

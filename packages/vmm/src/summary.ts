@@ -51,6 +51,8 @@ export interface DmaSummary {
 export interface DeviceSummary {
   readonly name: string;
   readonly slot: number;
+  /** Bytes of its BARs that the guest reaches without an exit; absent where nothing can be so. */
+  readonly directBytes?: number;
   /** What the host refused for this device while the guest ran. */
   readonly problems: readonly string[];
 }
@@ -70,11 +72,20 @@ export interface VioSummary {
   readonly bytesWritten: number;
 }
 
-export interface VmSummary {
+/** What every machine tells. */
+export interface MachineSummary {
   readonly machine: string;
   readonly accelerator: "soft" | "kvm";
   readonly timeline: readonly TimelineMark[];
   readonly runMs: number;
+  readonly devices: readonly DeviceSummary[];
+  readonly interrupts: Readonly<Record<string, number>>;
+  readonly exits: Readonly<Record<string, number>>;
+  readonly console: { readonly outputBytes: number; readonly inputBytes: number; readonly inputDropped: number };
+}
+
+export interface PseriesSummary extends MachineSummary {
+  readonly machine: "pseries";
   /** Time in which the guest had nothing to do. */
   readonly idleMs: number;
   readonly instructions: number;
@@ -89,14 +100,33 @@ export interface VmSummary {
   readonly windows: readonly TceWindowSummary[];
   /** One a container that devices are passed through with. */
   readonly dma: readonly DmaSummary[];
-  readonly devices: readonly DeviceSummary[];
   readonly vio: readonly VioSummary[];
-  readonly interrupts: Readonly<Record<string, number>>;
-  readonly exits: Readonly<Record<string, number>>;
-  readonly console: { readonly outputBytes: number; readonly inputBytes: number; readonly inputDropped: number };
   /** The CPU engine's own counters. */
   readonly cpu: Readonly<Record<string, unknown>>;
 }
+
+/** An IOMMU domain that functions of the host were passed through with. */
+export interface DomainSummary {
+  /** "default", the name that was given, "descriptor N", or "iommufd ID". */
+  readonly name: string;
+  readonly functions: readonly string[];
+  /** Bytes of guest RAM that are pinned for it. */
+  readonly mappedBytes: number;
+  /** DMA snoops whatever a device asks for; null when the kernel does not say. */
+  readonly enforcesSnoop: boolean | null;
+}
+
+export interface PcSummary extends MachineSummary {
+  readonly machine: "pc";
+  readonly cpus: number;
+  readonly domains: readonly DomainSummary[];
+  /** Accesses that reached no device. */
+  readonly unclaimed: { readonly ports: number; readonly memory: number };
+  /** What KVM did not take of the passed-through devices, in words. */
+  readonly problems: readonly string[];
+}
+
+export type VmSummary = PseriesSummary | PcSummary;
 
 export function newDmaSummary(): DmaSummary {
   return {
@@ -116,11 +146,13 @@ export function newDmaSummary(): DmaSummary {
 /** Marks moments, each name once. */
 export class Timeline {
   readonly marks: TimelineMark[] = [];
-  private readonly started = performance.now();
+  private readonly started: number;
   private readonly retired: () => number;
 
-  constructor(retired: () => number) {
+  /** `origin`: milliseconds since 1970 from which moments are counted. Default now. */
+  constructor(retired: () => number, origin = performance.timeOrigin + performance.now()) {
     this.retired = retired;
+    this.started = origin - performance.timeOrigin;
   }
 
   mark(name: string): void {

@@ -18,7 +18,7 @@ import { EmulatedEndpoint } from "./pci/emulated.ts";
 import type { PciEndpoint } from "./pci/endpoint.ts";
 import { SpaprSession } from "./pci/spapr-session.ts";
 import { VfioPciEndpoint } from "./pci/vfio-pci.ts";
-import { Timeline, type VmSummary } from "./summary.ts";
+import { type PseriesSummary, Timeline, type VmSummary } from "./summary.ts";
 
 export interface VmExit {
   /** 0 after power-off, 1 after a halt of the CPU, else 0. */
@@ -27,14 +27,15 @@ export interface VmExit {
   readonly message?: string;
 }
 
-export interface Vm extends Disposable {
+/** A machine with a guest. `S` is what it tells of itself afterwards. */
+export interface Vm<S extends VmSummary = VmSummary> extends Disposable {
   /** Runs the guest to its end. Throws VmmError VM_STATE when it has run already. */
   run(): Promise<VmExit>;
   /** Ends run() with reason "stopped". */
   stop(): void;
   /** Notes a moment in the timeline, once for each name: what the caller reads off the console, for example. */
   mark(name: string): void;
-  summary(): VmSummary;
+  summary(): S;
   /** Gives everything back to the host. */
   close(): void;
 }
@@ -46,7 +47,7 @@ const TCE_CALLS = ["H_PUT_TCE", "H_PUT_TCE_INDIRECT", "H_STUFF_TCE", "H_GET_TCE"
  * Throws VmmError (USAGE_* for what the caller can change, ELF_* for a bad kernel, PASSTHROUGH, DMA_WINDOW) and
  * VfioError for a device that the host does not give.
  */
-export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
+export async function createVm(host: Host, config: VmConfig): Promise<Vm<PseriesSummary>> {
   const resolved = resolveConfig(config);
   const image = parseElf(resolved.kernel, resolved.kernelName);
   const { accel, memoryBytes, clock } = resolved;
@@ -62,7 +63,7 @@ export async function createVm(host: Host, config: VmConfig): Promise<Vm> {
   return vm;
 }
 
-class PseriesVm implements Vm {
+class PseriesVm implements Vm<PseriesSummary> {
   private readonly config: ResolvedConfig;
   private readonly host: Host;
   private readonly ram: GuestMemory;
@@ -168,7 +169,7 @@ class PseriesVm implements Vm {
     this.accel.stop();
   }
 
-  summary(): VmSummary {
+  summary(): PseriesSummary {
     const { machine, accel, console } = this;
     const hypercalls = machine.hcalls.counts();
     const { instructions } = accel;
@@ -210,7 +211,7 @@ class PseriesVm implements Vm {
   }
 
   /** Hypercalls by the stage that answered them. */
-  private kernelStages(): Pick<VmSummary, "kernelHypercalls" | "tce"> {
+  private kernelStages(): Pick<PseriesSummary, "kernelHypercalls" | "tce"> {
     const { hcalls } = this.machine;
     const counts = hcalls.counts();
     const userSpace = Object.fromEntries(TCE_CALLS.map((name) => [name, counts[name] ?? 0]));

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { VmConfig } from "../src/config.ts";
 import { bareDiskProgram, diskPattern, WRITE_PATTERN } from "../src/guests/index.ts";
 import { rtasFirmware } from "../src/machines/pseries/rtas/firmware.ts";
-import type { VmSummary } from "../src/summary.ts";
+import type { PseriesSummary } from "../src/summary.ts";
 import { createVm, type VmExit } from "../src/vm.ts";
 import { printAndEnd, probeNothing, sleepLong, sleepThenEnd, spin } from "./small-guests.ts";
 
@@ -20,7 +20,7 @@ afterEach(() => {
 interface Run {
   readonly exit: VmExit;
   readonly text: string;
-  readonly summary: VmSummary;
+  readonly summary: PseriesSummary;
 }
 
 function config(kernel: Uint8Array, write: (bytes: Uint8Array) => void, more: Partial<VmConfig> = {}): VmConfig {
@@ -71,7 +71,7 @@ describe("vmm accelerators: one machine behind both", () => {
     expect(soft.text).toContain("minivmm-bare: PASS");
     expect(kvm.text).toBe(soft.text);
     expect(kvm.summary.rtasCalls).toEqual(soft.summary.rtasCalls);
-    const calls = (summary: VmSummary, name: string): number =>
+    const calls = (summary: PseriesSummary, name: string): number =>
       (summary.tce.userSpace[name] ?? 0) + (summary.tce.virtualMode?.[name] ?? 0) + (summary.tce.realMode?.[name] ?? 0);
     for (const name of ["H_PUT_TCE", "H_STUFF_TCE", "H_PUT_TCE_INDIRECT"]) {
       expect(calls(kvm.summary, name)).toBe(calls(soft.summary, name));

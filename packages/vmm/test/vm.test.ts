@@ -2,6 +2,7 @@
 import { type ModelledHost, modelHost } from "@minivmm/model-host";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { VmConfig } from "../src/config.ts";
+import type { PseriesSummary } from "../src/summary.ts";
 import { createVm, type Vm, type VmExit } from "../src/vm.ts";
 import { printAndEnd, probeNothing, sleepLong, sleepThenEnd, spin } from "./small-guests.ts";
 
@@ -13,7 +14,7 @@ beforeAll(() => {
 afterAll(() => model.close());
 
 interface Made {
-  readonly vm: Vm;
+  readonly vm: Vm<PseriesSummary>;
   readonly output: () => string;
 }
 
@@ -34,7 +35,10 @@ async function make(kernel: Uint8Array, more: Partial<VmConfig> = {}): Promise<M
   return { vm, output: () => text };
 }
 
-async function run(kernel: Uint8Array, more: Partial<VmConfig> = {}): Promise<VmExit & { output: string; vm: Vm }> {
+async function run(
+  kernel: Uint8Array,
+  more: Partial<VmConfig> = {},
+): Promise<VmExit & { output: string; vm: Vm<PseriesSummary> }> {
   const { vm, output } = await make(kernel, more);
   const exit = await vm.run();
   vm.close();

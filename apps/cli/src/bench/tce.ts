@@ -4,7 +4,7 @@
 // Invariant: nothing is counted unless the guest found all data, the host finds what it wrote, and the stage that the way
 // is named after answered the calls.
 import { modelHost, POWER9_DISK } from "@minivmm/model-host";
-import { createVm, type VmSummary } from "@minivmm/vmm";
+import { createVm, type PseriesSummary } from "@minivmm/vmm";
 import { TCE_BENCH_PASS, TCE_BENCH_RAM, type TceBenchPart, tceBenchBatch, tceBenchProgram } from "@minivmm/vmm/guests";
 import { CliError } from "../errors.ts";
 import { type Mark, stopwatchDisk } from "./stopwatch-disk.ts";
@@ -54,7 +54,7 @@ export interface WayResult {
 
 interface Turn {
   readonly times: readonly Mark[];
-  readonly summary: VmSummary;
+  readonly summary: PseriesSummary;
 }
 
 /** Throws CliError BENCH when a turn does not do what it should. */
@@ -149,7 +149,7 @@ function wayResult(way: Way, turns: readonly Turn[], off: readonly Turn[], parts
 }
 
 /** The stage must have answered nearly all calls: the first of a table are the next stage's. */
-function whyUnavailable(way: Way, served: WayResult["served"], summary: VmSummary): string | undefined {
+function whyUnavailable(way: Way, served: WayResult["served"], summary: PseriesSummary): string | undefined {
   const all = served.realMode + served.virtualMode + served.userSpace;
   const stage = way === "real" ? "realMode" : way === "virtual" ? "virtualMode" : "userSpace";
   if (served[stage] > all * 0.9) return undefined;

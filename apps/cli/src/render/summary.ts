@@ -1,6 +1,6 @@
 // What a VM did, for people: boot timeline, instructions, TCE calls by kind and stage, DMA requests, interrupts.
 // The same figures as data are vm.summary() itself.
-import type { VmSummary } from "@minivmm/vmm";
+import type { MachineSummary, PcSummary, PseriesSummary, VmSummary } from "@minivmm/vmm";
 import { columns } from "./columns.ts";
 import { duration, grouped, large } from "./numbers.ts";
 import type { Style } from "./style.ts";
@@ -11,7 +11,7 @@ const STAGE_TITLES: Readonly<Record<string, string>> = {
   userSpace: "user space",
 };
 
-const WINDOW_TITLES: Readonly<Record<VmSummary["windows"][number]["use"], string>> = {
+const WINDOW_TITLES: Readonly<Record<PseriesSummary["windows"][number]["use"], string>> = {
   vio: "VIO devices",
   emulated: "emulated PCI devices",
   vfio: "passed-through devices",
@@ -21,7 +21,17 @@ const right = (title: string) => ({ title, align: "right" as const });
 
 /** Text of a summary, without a final newline. */
 export function renderSummary(summary: VmSummary, style: Style): string {
-  const sections: [string, string[]][] = [
+  const sections = summary.machine === "pc" ? pcSections(summary) : pseriesSections(summary);
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([title, lines]) => [style.bold(title), ...lines].join("\n"))
+    .join("\n\n");
+}
+
+type Section = [title: string, lines: string[]];
+
+function pseriesSections(summary: PseriesSummary): Section[] {
+  return [
     ["Timeline", timeline(summary)],
     ["Guest", guest(summary)],
     ["TCE hypercalls", [...tceCalls(summary), ...tceWindows(summary)]],
@@ -29,13 +39,19 @@ export function renderSummary(summary: VmSummary, style: Style): string {
     ["Devices", [...deviceLines(summary), ...vioLines(summary)]],
     ["Interrupts", counts(summary.interrupts)],
   ];
-  return sections
-    .filter(([, lines]) => lines.length > 0)
-    .map(([title, lines]) => [style.bold(title), ...lines].join("\n"))
-    .join("\n\n");
 }
 
-function timeline({ timeline: marks }: VmSummary): string[] {
+function pcSections(summary: PcSummary): Section[] {
+  return [
+    ["Timeline", timeline(summary)],
+    ["Guest", pcGuest(summary)],
+    ["IOMMU domains", domainLines(summary)],
+    ["Devices", deviceLines(summary)],
+    ["Interrupts from this program", counts(summary.interrupts)],
+  ];
+}
+
+function timeline({ timeline: marks }: MachineSummary): string[] {
   const rows = marks.map(({ name, ms, instructions }) => [
     name,
     duration(ms),
@@ -44,7 +60,7 @@ function timeline({ timeline: marks }: VmSummary): string[] {
   return columns([{ title: "" }, right(""), right("")], rows, "  ");
 }
 
-function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHypercalls }: VmSummary): string[] {
+function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHypercalls }: PseriesSummary): string[] {
   const idle = runMs > 0 ? Math.round((100 * Math.min(idleMs, runMs)) / runMs) : 0;
   const rtas = Object.values(rtasCalls).reduce((sum, count) => sum + count, 0);
   const rows = [
@@ -62,7 +78,7 @@ function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHype
   return columns([{ title: "" }, { title: "" }], rows, "  ");
 }
 
-function tceCalls({ tce }: VmSummary): string[] {
+function tceCalls({ tce }: PseriesSummary): string[] {
   const stages = Object.entries(tce) as [string, Readonly<Record<string, number>>][];
   const kinds = [...new Set(stages.flatMap(([, calls]) => Object.keys(calls)))];
   const rows = kinds
@@ -73,7 +89,7 @@ function tceCalls({ tce }: VmSummary): string[] {
 }
 
 /** Where each window's calls are answered, and under KVM why not there. One line for windows that are alike. */
-function tceWindows({ windows, accelerator, tce }: VmSummary): string[] {
+function tceWindows({ windows, accelerator, tce }: PseriesSummary): string[] {
   const calls = Object.values(tce).flatMap((stage) => Object.values(stage as Readonly<Record<string, number>>));
   if (calls.every((count) => count === 0)) return [];
   if (accelerator === "soft") return ["  all in user space: not accelerated without -enable-kvm"];
@@ -86,7 +102,7 @@ function tceWindows({ windows, accelerator, tce }: VmSummary): string[] {
   return [...alike].map(([line, liobns]) => `  ${line} (${liobns.join(", ")})`);
 }
 
-function dma({ dma: containers }: VmSummary): string[] {
+function dma({ dma: containers }: PseriesSummary): string[] {
   const lines: string[] = [];
   for (const each of containers) {
     if (each.mapCalls + each.unmapCalls + each.windowsCreated === 0) continue;
@@ -101,14 +117,32 @@ function dma({ dma: containers }: VmSummary): string[] {
   return lines;
 }
 
-function deviceLines({ devices }: VmSummary): string[] {
-  return devices.flatMap(({ name, slot, problems }) => [
-    `  ${name} in slot ${slot}`,
+function pcGuest({ cpus, runMs, exits, unclaimed, problems }: PcSummary): string[] {
+  const kinds = Object.entries(exits).map(([kind, count]) => `${grouped(count)} ${kind}`);
+  const rows = [
+    ["CPUs", `${cpus}, in KVM`],
+    ["time", duration(runMs)],
+    ["exits", kinds.join(", ")],
+    ["unclaimed", `${grouped(unclaimed.ports)} port accesses, ${grouped(unclaimed.memory)} memory accesses`],
+  ];
+  return [...columns([{ title: "" }, { title: "" }], rows, "  "), ...problems.map((problem) => `  ! ${problem}`)];
+}
+
+function domainLines({ domains }: PcSummary): string[] {
+  return domains.map(({ name, functions, mappedBytes, enforcesSnoop }) => {
+    const snoop = enforcesSnoop === null ? "" : enforcesSnoop ? ", DMA always snoops" : ", DMA may not snoop";
+    return `  ${name}: ${functions.join(", ")}; ${grouped(mappedBytes / 2 ** 20)} MiB of RAM pinned${snoop}`;
+  });
+}
+
+function deviceLines({ devices }: MachineSummary): string[] {
+  return devices.flatMap(({ name, slot, problems, directBytes }) => [
+    `  ${name} in slot ${slot}${directBytes ? `, ${grouped(directBytes)} bytes of BARs without exits` : ""}`,
     ...problems.map((problem) => `  ! ${problem}`),
   ]);
 }
 
-function vioLines({ vio }: VmSummary): string[] {
+function vioLines({ vio }: PseriesSummary): string[] {
   return vio.map(
     ({ name, unit, commands, bytesRead, bytesWritten }) =>
       `  ${name} at unit 0x${unit.toString(16)}: ${grouped(commands)} SCSI commands, ${grouped(bytesRead)} bytes read, ${grouped(bytesWritten)} written`,

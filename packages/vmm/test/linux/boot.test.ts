@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { cpioCharDevice, cpioDirectory, cpioFile, writeCpio } from "../../src/boot/index.ts";
 import type { DeviceConfig, VmConfig } from "../../src/config.ts";
 import { diskPattern, linuxDiskInit, NVME_MODULES, WRITE_PATTERN } from "../../src/guests/index.ts";
-import type { VmSummary } from "../../src/summary.ts";
+import type { PseriesSummary } from "../../src/summary.ts";
 import { createVm, type VmExit } from "../../src/vm.ts";
 
 const KERNEL = process.env.MINIVMM_GUEST_KERNEL ?? "";
@@ -32,7 +32,7 @@ function initrd(interactive = false): Uint8Array {
 interface Boot {
   readonly exit: VmExit;
   readonly text: string;
-  readonly summary: VmSummary;
+  readonly summary: PseriesSummary;
   readonly disk: Uint8Array;
 }
 

@@ -9,7 +9,7 @@ import { describe, expect, it } from "vitest";
 import { cpioCharDevice, cpioDirectory, cpioFile, writeCpio } from "../../src/boot/index.ts";
 import type { DeviceConfig, VmConfig } from "../../src/config.ts";
 import { diskPattern, linuxDiskInit, NVME_MODULES, VSCSI_MODULES, WRITE_PATTERN } from "../../src/guests/index.ts";
-import type { VmSummary } from "../../src/summary.ts";
+import type { PseriesSummary } from "../../src/summary.ts";
 import { createVm, type VmExit } from "../../src/vm.ts";
 
 const KERNEL = process.env.MINIVMM_GUEST_KERNEL ?? "";
@@ -43,7 +43,7 @@ function expectWritten(disk: Uint8Array, bytes: number): void {
 interface Boot {
   readonly exit: VmExit;
   readonly text: string;
-  readonly summary: VmSummary;
+  readonly summary: PseriesSummary;
 }
 
 async function boot(
