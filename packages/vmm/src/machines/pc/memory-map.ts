@@ -44,6 +44,8 @@ export const PORT_FAST_A20 = 0x92;
 export const PORT_COM1 = 0x3f8;
 /** ACPI's power management block: events at +0, control at +4, timer at +8. */
 export const PORT_PM = 0x600;
+/** What a guest writes as the sleep type to switch the machine off; ACPI's \\_S5 tells it. */
+export const SLP_TYP_S5 = 5;
 export const PORT_PCI_ADDRESS = 0xcf8;
 export const PORT_RESET = 0xcf9;
 export const PORT_PCI_DATA = 0xcfc;
