@@ -192,6 +192,19 @@ describe("vmm pci: root bus", () => {
     expect(bus.load(0x1020, 4).value).toBe(markOf(2, 0, 32));
   });
 
+  it("decodes anew when told that a function lost its addresses by itself", () => {
+    const bus = new TestBus();
+    const fn = new FakeFunction(1, [16]);
+    bus.plug(fn);
+    bus.configWrite(1 << 3, 0, 1, 0);
+    const told: number[] = [];
+    fn.onDecoding = (_bar, address) => told.push(address);
+    fn.addresses[0] = -1;
+    bus.updateDecoding();
+    expect(told).toEqual([-1]);
+    expect(bus.load(0x1000, 1).value).toBe(0xff);
+  });
+
   it("has functions 0 of bus 0 only, and only registers that they have", () => {
     const bus = new TestBus();
     bus.plug(new FakeFunction(1, [16]), 31);

@@ -75,7 +75,7 @@ export class PciBus {
       if (bar.type !== "rom") (bar.type === "io" ? this.io : this.memory).add(slot, endpoint, bar);
     }
     endpoint.connect(this.wires(slot, endpoint.interruptPin));
-    this.updateDecoding(endpoint);
+    this.updateFunction(endpoint);
     return slot;
   }
 
@@ -91,7 +91,7 @@ export class PciBus {
     if (endpoint === undefined || !validRegister(endpoint, offset, width)) return false;
     endpoint.writeConfig(offset, width as 1 | 2 | 4, value);
     // Any register will do: one in a capability may have reset the function.
-    this.updateDecoding(endpoint);
+    this.updateFunction(endpoint);
     return true;
   }
 
@@ -104,6 +104,17 @@ export class PciBus {
     const held = this.holders[input - this.options.pins.first] ?? 0;
     if (held === 0) return;
     for (const { slot, endpoint } of this.slots) if ((held >>> slot) & 1) endpoint.intxEnded();
+  }
+
+  /** Also for a function whose decoding changed without a write of the guest: one that was taken away. */
+  updateDecoding(endpoint: PciEndpoint): void {
+    this.memory.update(endpoint);
+    this.io.update(endpoint);
+  }
+
+  /** Registers changed other than by a configuration write: a function went away, for example. */
+  updateDecoding(): void {
+    for (const { endpoint } of this.slots) this.updateFunction(endpoint);
   }
 
   close(): void {
@@ -133,11 +144,6 @@ export class PciBus {
     const now = level ? before | (1 << slot) : before & ~(1 << slot);
     holders[line] = now;
     if ((before !== 0) !== (now !== 0)) this.options.setInput(this.options.pins.first + line, now !== 0);
-  }
-
-  private updateDecoding(endpoint: PciEndpoint): void {
-    this.memory.update(endpoint);
-    this.io.update(endpoint);
   }
 }
 
