@@ -200,7 +200,7 @@ describe("vmm pci: root bus", () => {
     const told: number[] = [];
     fn.onDecoding = (_bar, address) => told.push(address);
     fn.addresses[0] = -1;
-    bus.updateDecoding();
+    bus.updateDecoding(fn);
     expect(told).toEqual([-1]);
     expect(bus.load(0x1000, 1).value).toBe(0xff);
   });

@@ -75,7 +75,7 @@ export class PciBus {
       if (bar.type !== "rom") (bar.type === "io" ? this.io : this.memory).add(slot, endpoint, bar);
     }
     endpoint.connect(this.wires(slot, endpoint.interruptPin));
-    this.updateFunction(endpoint);
+    this.updateDecoding(endpoint);
     return slot;
   }
 
@@ -91,7 +91,7 @@ export class PciBus {
     if (endpoint === undefined || !validRegister(endpoint, offset, width)) return false;
     endpoint.writeConfig(offset, width as 1 | 2 | 4, value);
     // Any register will do: one in a capability may have reset the function.
-    this.updateFunction(endpoint);
+    this.updateDecoding(endpoint);
     return true;
   }
 
@@ -110,11 +110,6 @@ export class PciBus {
   updateDecoding(endpoint: PciEndpoint): void {
     this.memory.update(endpoint);
     this.io.update(endpoint);
-  }
-
-  /** Registers changed other than by a configuration write: a function went away, for example. */
-  updateDecoding(): void {
-    for (const { endpoint } of this.slots) this.updateFunction(endpoint);
   }
 
   close(): void {
