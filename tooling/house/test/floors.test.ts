@@ -7,6 +7,7 @@ import { files, packages, sources } from "./tree.ts";
 const FLOORS: Record<string, number> = {
   "@minivmm/host": 0,
   "@minivmm/ppc64": 0,
+  "@minivmm/x86asm": 0,
   "@minivmm/kvm": 1,
   "@minivmm/pci": 1,
   "@minivmm/vfio-core": 2,
