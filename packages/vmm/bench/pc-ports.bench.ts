@@ -20,7 +20,7 @@ class QuickFunction extends TestFunction {
 
 const ports = new PortBus();
 const bridge = new PcHostBridge({ mem64: { start: 0, size: 0 }, setGsi: () => {}, sendMessage: () => {} });
-bridge.claimPorts(ports);
+bridge.attach(ports);
 ports.claim(0x70, 2, { read: () => 0x5a, write: () => {} });
 ports.claim(0x72, 2, { read: () => 0x5a, write: () => {} });
 for (let slot = 1; slot <= FUNCTIONS; slot++) {

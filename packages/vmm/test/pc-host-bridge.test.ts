@@ -30,7 +30,7 @@ function setup(slot = 3) {
     setGsi: (gsi, level) => gsis.push([gsi, level]),
     sendMessage: (hi, lo, data) => messages.push([hi, lo, data]),
   });
-  bridge.claimPorts(ports);
+  bridge.attach(ports);
   const device = new TestFunction();
   const endpoint = new WiredEndpoint("test", device, NO_DMA);
   bridge.plug(endpoint, slot);

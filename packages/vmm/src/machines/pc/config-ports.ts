@@ -19,7 +19,7 @@ export class ConfigPorts implements PortDevice {
     this.bus = bus;
   }
 
-  claimPorts(ports: PortBus): void {
+  attach(ports: PortBus): void {
     ports.claim(PORT_PCI_ADDRESS, 4, this);
     ports.claim(PORT_PCI_DATA, 4, this);
   }

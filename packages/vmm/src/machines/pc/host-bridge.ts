@@ -38,8 +38,8 @@ export class PcHostBridge extends PciBus {
   }
 
   /** Claims the ports of the configuration mechanism and of the I/O window. */
-  claimPorts(ports: PortBus): void {
-    new ConfigPorts(this).claimPorts(ports);
+  attach(ports: PortBus): void {
+    new ConfigPorts(this).attach(ports);
     ports.claim(IO_WINDOW.start, IO_WINDOW.size, {
       read: (port, width) => this.portRead(port, width),
       write: (port, width, value) => {
