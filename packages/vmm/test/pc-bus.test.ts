@@ -125,7 +125,10 @@ const meets = (a: { start: number; end: number }, b: { start: number; end: numbe
 describe("vmm pci: root bus", () => {
   property(
     "an access is answered by the lowest slot that decodes all of it, and by nobody else",
-    [functions, fc.array(fc.tuple(write, fc.array(load, { maxLength: 6 })), { minLength: 1, maxLength: 20 })],
+    [
+      functions,
+      fc.array(fc.tuple(write, fc.array(load, { maxLength: 6 })), { minLength: 1, maxLength: 20, size: "max" }),
+    ],
     (shapes, steps) => {
       const bus = new TestBus();
       const plugged = shapes.map((sizes, n) => new FakeFunction(n + 1, sizes));
@@ -153,7 +156,7 @@ describe("vmm pci: root bus", () => {
 
   property(
     "endpoints are told where a BAR is theirs alone, never two of them one address",
-    [functions, fc.array(write, { minLength: 1, maxLength: 40 })],
+    [functions, fc.array(write, { minLength: 1, maxLength: 40, size: "max" })],
     (shapes, writes) => {
       const bus = new TestBus();
       const plugged = shapes.map((sizes, n) => new FakeFunction(n + 1, sizes));

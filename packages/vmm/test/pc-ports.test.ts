@@ -93,7 +93,7 @@ describe("vmm pc: I/O ports", () => {
 
   property(
     "answers every byte from the smallest range that has it",
-    [fc.array(span, { maxLength: 8 }), fc.array(access, { minLength: 1, maxLength: 40 })],
+    [fc.array(span, { maxLength: 8 }), fc.array(access, { minLength: 1, maxLength: 40, size: "max" })],
     (spans, accesses) => {
       const ports = new PortBus();
       const taken: { first: number; count: number; byte: number }[] = [];

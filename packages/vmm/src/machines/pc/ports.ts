@@ -92,3 +92,19 @@ export class PortBus {
     });
   }
 }
+
+/** A device with registers of a byte: a wider access is one of each port, the lowest first. */
+export abstract class ByteDevice implements PortDevice {
+  protected abstract readByte(port: number): number;
+  protected abstract writeByte(port: number, value: number): void;
+
+  read(port: number, width: PortWidth): number {
+    let value = this.readByte(port);
+    for (let i = 1; i < width; i++) value |= this.readByte(port + i) << (i * 8);
+    return value >>> 0;
+  }
+
+  write(port: number, width: PortWidth, value: number): void {
+    for (let i = 0; i < width; i++) this.writeByte(port + i, (value >>> (i * 8)) & 0xff);
+  }
+}
