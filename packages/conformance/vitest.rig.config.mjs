@@ -1,29 +1,4 @@
-// Recordings replayed on real kernels, in machines that a rig boots. Without a rig they are left out and the reason is
-// printed. MINIVMM_RIG: the folder of the rig, whose rig.sh boots a kernel with emulated devices and runs a command there.
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { mergeConfig } from "vitest/config";
-import shared from "../../vitest.shared.mjs";
+// Recordings replayed on real kernels, in machines that a rig boots.
+import { rigTests } from "../../vitest.rig.mjs";
 
-function missing() {
-  const rig = process.env.MINIVMM_RIG;
-  if (!rig) return "MINIVMM_RIG does not name the folder of a rig";
-  if (!existsSync(join(rig, "rig.sh"))) return `there is no rig.sh in ${rig}`;
-  if (process.platform !== "linux" || process.arch !== "x64") return `this is ${process.platform} ${process.arch}`;
-  return process.getuid() === 0 ? null : "it needs root";
-}
-
-const reason = missing();
-if (reason) console.log(`Rig tests skipped: ${reason}`);
-
-const config = mergeConfig(shared, {
-  test: {
-    outputFile: { json: "reports/test-rig.json" },
-    passWithNoTests: true,
-    testTimeout: 22_000_000,
-    fileParallelism: false,
-  },
-});
-config.test.include = reason ? [] : ["test/rig/**/*.test.ts"];
-config.test.exclude = [];
-export default config;
+export default rigTests();
