@@ -20,6 +20,17 @@ export interface VfioPciConfig {
   readonly containerFd?: number;
   /** Name of the container that the VM opens for this device. Devices share one unless their names differ. */
   readonly container?: string;
+  /** Through the device's own node and an iommufd instead of group and container. Machine pc. */
+  readonly iommufd?: IommufdConfig;
+  /** With `iommufd`: an open descriptor of the device's node (/dev/vfio/devices/vfioN). */
+  readonly deviceFd?: number;
+}
+
+/** Devices whose iommufd has the same id share an IOMMU domain. */
+export interface IommufdConfig {
+  readonly id: string;
+  /** An open descriptor of /dev/iommu. Default: the VM opens it. */
+  readonly fd?: number;
 }
 
 /** A device model plugged straight into the guest. */
@@ -88,13 +99,7 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
     throw usage(`unknown machine "${String(config.machine)}"`, 'the machine is "pseries"');
   }
   const { memoryBytes, append = "", dmaWindowBytes = DEFAULT_DMA_WINDOW, clock = "wall", accel = "soft" } = config;
-  if (!Number.isSafeInteger(memoryBytes) || memoryBytes < MIB || memoryBytes % MIB !== 0) {
-    throw new VmmError(`guest memory of ${memoryBytes} bytes is not a whole number of MiB`, {
-      code: "USAGE_MEMORY_ALIGNMENT",
-      details: { memoryBytes },
-      hint: "give memory in whole MiB, for example 512",
-    });
-  }
+  checkMemory(memoryBytes);
   if (append.length > APPEND_MAX || append.includes("\0")) {
     throw usage(`the kernel command line has ${append.length} characters`, `at most ${APPEND_MAX}, and no NUL`);
   }
@@ -113,7 +118,7 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
   }
   return {
     memoryBytes,
-    ...readKernel(config),
+    ...readKernel(config.kernel),
     initrd: config.initrd,
     append,
     devices: checkDevices(config.devices ?? []),
@@ -126,7 +131,18 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
   };
 }
 
-function readKernel({ kernel }: VmConfig): { kernelName: string; kernel: Uint8Array } {
+/** Throws VmmError USAGE_MEMORY_ALIGNMENT. */
+export function checkMemory(memoryBytes: number): void {
+  if (Number.isSafeInteger(memoryBytes) && memoryBytes >= MIB && memoryBytes % MIB === 0) return;
+  throw new VmmError(`guest memory of ${memoryBytes} bytes is not a whole number of MiB`, {
+    code: "USAGE_MEMORY_ALIGNMENT",
+    details: { memoryBytes },
+    hint: "give memory in whole MiB, for example 512",
+  });
+}
+
+/** The file, or the bytes that were given. Throws VmmError USAGE_KERNEL_UNREADABLE. */
+export function readKernel(kernel: VmConfig["kernel"]): { kernelName: string; kernel: Uint8Array } {
   if ("bytes" in kernel) return { kernelName: "kernel", kernel: kernel.bytes };
   try {
     return { kernelName: kernel.path, kernel: readFileSync(kernel.path) };
@@ -135,26 +151,34 @@ function readKernel({ kernel }: VmConfig): { kernelName: string; kernel: Uint8Ar
     throw new VmmError(`cannot read the kernel ${kernel.path}: ${why}`, {
       code: "USAGE_KERNEL_UNREADABLE",
       details: { path: kernel.path },
-      hint: "give the path of an uncompressed kernel (vmlinux)",
+      hint: "give the path of a kernel image",
       cause,
     });
   }
 }
 
 function checkDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[] {
-  const seen = new Set<string>();
-  return devices.map((device, index) => {
-    if (device.driver === "emulated") return device;
-    if (device.driver === "spapr-vscsi") {
-      placeDisks(device.id ?? `dev${index}`, device.disks);
-      return device;
-    }
-    if (device.driver !== "vfio-pci") {
+  for (const [index, device] of devices.entries()) {
+    if (device.driver === "spapr-vscsi") placeDisks(device.id ?? `dev${index}`, device.disks);
+    else if (device.driver !== "emulated" && device.driver !== "vfio-pci") {
       throw usage(
         `unknown device driver "${String((device as DeviceConfig).driver)}"`,
         "known: vfio-pci, emulated, spapr-vscsi",
       );
+    } else if (device.driver === "vfio-pci" && (device.iommufd !== undefined || device.deviceFd !== undefined)) {
+      throw usage(`device ${device.host} cannot use an iommufd`, "machine pseries takes devices through groups");
     }
+  }
+  return checkFunctions(devices);
+}
+
+/** Functions of the host: full addresses, each once, each in one IOMMU domain. Throws VmmError USAGE_CONFIG. */
+export function checkFunctions<D extends { readonly driver: string }>(
+  devices: readonly (D | VfioPciConfig)[],
+): readonly (D | VfioPciConfig)[] {
+  const seen = new Set<string>();
+  return devices.map((device) => {
+    if (!isFunction(device)) return device;
     if (!HOST_ADDRESS.test(device.host)) {
       throw usage(
         `"${device.host}" is not a PCI address`,
@@ -166,7 +190,17 @@ function checkDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[]
     if (device.container !== undefined && device.containerFd !== undefined) {
       throw usage(`device ${host} has both a container's name and its descriptor`, "give one of the two");
     }
+    if (device.iommufd !== undefined && (device.container !== undefined || device.containerFd !== undefined)) {
+      throw usage(`device ${host} has both an iommufd and a container`, "give one of the two");
+    }
+    if (device.deviceFd !== undefined && device.iommufd === undefined) {
+      throw usage(`device ${host} has a node's descriptor but no iommufd`, "name the iommufd too");
+    }
     seen.add(host);
     return { ...device, host };
   });
+}
+
+function isFunction(device: { readonly driver: string }): device is VfioPciConfig {
+  return device.driver === "vfio-pci";
 }

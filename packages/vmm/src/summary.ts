@@ -146,17 +146,21 @@ export function newDmaSummary(): DmaSummary {
 /** Marks moments, each name once. */
 export class Timeline {
   readonly marks: TimelineMark[] = [];
-  private readonly started: number;
+  /** Milliseconds since 1970 from which moments are counted; the same in every thread. */
+  readonly origin: number;
   private readonly retired: () => number;
 
-  /** `origin`: milliseconds since 1970 from which moments are counted. Default now. */
   constructor(retired: () => number, origin = performance.timeOrigin + performance.now()) {
     this.retired = retired;
-    this.started = origin - performance.timeOrigin;
+    this.origin = origin;
   }
 
   mark(name: string): void {
     if (this.marks.some((mark) => mark.name === name)) return;
-    this.marks.push({ name, ms: performance.now() - this.started, instructions: this.retired() });
+    this.marks.push({
+      name,
+      ms: performance.timeOrigin + performance.now() - this.origin,
+      instructions: this.retired(),
+    });
   }
 }

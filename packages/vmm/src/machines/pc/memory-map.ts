@@ -15,10 +15,15 @@ export const HIGH_RAM_START = 0x1_0000_0000;
 export const EBDA_START = 0x9_fc00;
 export const BIOS_AREA: AddressRange = { start: 0xe_0000, size: 0x2_0000 };
 
+/** ACPI's root pointer: the tables begin with it. */
+export const RSDP_ADDRESS = BIOS_AREA.start;
+
 /** 32-bit memory of PCI functions. */
 export const MEM32_WINDOW: AddressRange = { start: 0xc000_0000, size: 0x2000_0000 };
 /** Configuration space of bus 0, a page a function (ECAM). */
 export const ECAM: AddressRange = { start: 0xe000_0000, size: 0x10_0000 };
+/** What a guest must not take for RAM: from the extended BIOS data area to 1 MiB, and ECAM, which it has to find reserved. */
+export const RESERVED: readonly AddressRange[] = [{ start: EBDA_START, size: 0x10_0000 - EBDA_START }, ECAM];
 export const IOAPIC_ADDRESS = 0xfec0_0000;
 export const LAPIC_ADDRESS = 0xfee0_0000;
 /** Pages that KVM on Intel wants for itself: an identity map, and three of a task state segment behind it. */
@@ -44,7 +49,7 @@ export const PORT_FAST_A20 = 0x92;
 export const PORT_COM1 = 0x3f8;
 /** ACPI's power management block: events at +0, control at +4, timer at +8. */
 export const PORT_PM = 0x600;
-/** What a guest writes as the sleep type to switch the machine off; ACPI's \\_S5 tells it. */
+/** What a guest writes as the sleep type to switch the machine off; ACPI's \_S5 tells it. */
 export const SLP_TYP_S5 = 5;
 export const PORT_PCI_ADDRESS = 0xcf8;
 export const PORT_RESET = 0xcf9;

@@ -1,0 +1,202 @@
+// The thread of a machine: runs the first CPU, and owns everything that the guest can reach besides RAM.
+// Entry of a worker thread. Messages of the main thread and letters of the other CPUs are looked at whenever the guest was
+// left because somebody asked for it (kick); an access of the guest is answered without that.
+// Invariants: the thread ends with everything given back, whether it ran, was refused, or was told to close; it answers
+// every letter until then.
+import { parentPort, workerData } from "node:worker_threads";
+import { EINTR, type Host, realHost } from "@minivmm/host";
+import { KVM_EXIT_IO, KVM_EXIT_MMIO, type KvmVcpu } from "@minivmm/kvm";
+import { PcRam } from "../../machines/pc/ram.ts";
+import type { WatchDescriptor } from "../../pci/host-requests.ts";
+import { type PcSummary, Timeline } from "../../summary.ts";
+import { eventLoopTurn, type RunEnd } from "../accelerator.ts";
+import { PcBox } from "./box.ts";
+import { runCpu } from "./cpu-loop.ts";
+import { packError } from "./error-transport.ts";
+import { Letters } from "./letters.ts";
+import type { FromMachine, MachineThreadData, ToMachine } from "./messages.ts";
+import type { PcPlatform, PlatformClock, PlatformModule } from "./platform.ts";
+import { endDetail, runEnd } from "./run-end.ts";
+import { SharedState } from "./shared-state.ts";
+
+type Port = NonNullable<typeof parentPort>;
+
+const port = parentPort as Port;
+const data = workerData as MachineThreadData;
+const shared = new SharedState(data.shared);
+const tell = (message: FromMachine): void => port.postMessage(message);
+
+/** Timers of this thread are due while the guest runs, so somebody has to get it out of there. */
+const clock: PlatformClock = {
+  now: () => performance.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    tell({ type: "wake", ms });
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+class MachineThread {
+  private readonly timeline = new Timeline(() => 0, data.origin);
+  private readonly watches = new Map<number, () => void>();
+  private readonly exits = { ports: 0, memory: 0, interrupted: 0 };
+  private nextWatch = 0;
+  private deliver: (bytes: Uint8Array) => void = () => {};
+  private started = 0;
+  private runMs = 0;
+
+  /** What the main thread says besides `boot`, `run` and `close`. */
+  receive(message: ToMachine): void {
+    if (message.type === "input") this.deliver(message.bytes);
+    if (message.type === "readable") this.watches.get(message.watch)?.();
+  }
+
+  makeBox(platform: PcPlatform): PcBox {
+    const { host } = platform;
+    return new PcBox({
+      kvmHost: host.threads === undefined ? realHost() : host,
+      deviceHost: host,
+      devices: platform.devices,
+      ram: new PcRam(data.ram),
+      cpus: data.cpus,
+      timeline: this.timeline,
+      watch: this.watcher(host),
+      console: {
+        write: (bytes) => tell({ type: "output", bytes }),
+        onInput: (deliver) => {
+          this.deliver = deliver;
+        },
+      },
+    });
+  }
+
+  /** `pause`: models of devices finish what was asked of them at a turn of the event loop, so there has to be one. */
+  async run(box: PcBox, pause: boolean): Promise<RunEnd> {
+    const { machine, kvm, console } = box;
+    const vcpu = kvm.vcpus[0] as KvmVcpu;
+    const letters = new Letters(shared, machine);
+    this.started = performance.now();
+    this.timeline.mark("guest entered");
+    for (;;) {
+      const reason = shared.stopping ? -EINTR : runCpu(vcpu, machine, this.exits, pause);
+      if (reason === -EINTR) vcpu.immediateExit = false;
+      const end = this.endOf(box, letters, vcpu, reason);
+      if (end !== undefined) {
+        this.runMs = performance.now() - this.started;
+        this.timeline.mark("run ended");
+        return end;
+      }
+      console.flush();
+      if (reason === -EINTR) await eventLoopTurn();
+      else await null;
+    }
+  }
+
+  summary(box: PcBox): PcSummary {
+    const { machine, devices, console } = box;
+    const { delivered, ports, bridge } = machine;
+    return {
+      machine: "pc",
+      accelerator: "kvm",
+      cpus: data.cpus,
+      timeline: [...this.timeline.marks],
+      runMs: this.started === 0 ? 0 : this.runMs || performance.now() - this.started,
+      domains: devices.domainSummaries(),
+      devices: devices.deviceSummaries(),
+      interrupts: { ...delivered, lost: box.lostInterrupts },
+      exits: { ...this.exits },
+      unclaimed: { ports: ports.unclaimed, memory: machine.strayAccesses + bridge.unclaimed },
+      problems: [...devices.problems],
+      console: {
+        outputBytes: console.outputBytes,
+        inputBytes: console.inputBytes,
+        inputDropped: console.inputDropped,
+      },
+    };
+  }
+
+  private endOf(box: PcBox, letters: Letters, vcpu: KvmVcpu, reason: number): RunEnd | undefined {
+    if (shared.stopping) return { reason: "stopped" };
+    const { machine } = box;
+    const theirs = letters.answerAll();
+    if (machine.stopRequest !== undefined) return { reason: machine.stopRequest };
+    if (box.failure !== undefined) return { reason: "halt", message: box.failure };
+    if (theirs !== undefined) return theirs;
+    if (reason === -EINTR || reason === KVM_EXIT_IO || reason === KVM_EXIT_MMIO) return undefined;
+    return runEnd(0, reason, endDetail(vcpu, reason), vcpu.getRegs().rip);
+  }
+
+  /** On a real host the main thread watches, whose event loop turns while this one is in the guest. */
+  private watcher(host: Host): WatchDescriptor {
+    if (host.threads === undefined) return (fd, onReadable) => host.watch(fd, onReadable);
+    return (fd, onReadable) => {
+      const watch = this.nextWatch++;
+      this.watches.set(watch, onReadable);
+      tell({ type: "watch", watch, fd });
+      return {
+        close: () => {
+          this.watches.delete(watch);
+          tell({ type: "unwatch", watch });
+        },
+      };
+    };
+  }
+}
+
+/** The next message of a type; others are left to `receive`. Undefined when the VM was closed instead. */
+function next<T extends ToMachine["type"]>(type: T): Promise<Extract<ToMachine, { type: T }> | undefined> {
+  return new Promise((resolve) => {
+    const listen = (message: ToMachine): void => {
+      if (message.type !== type && message.type !== "close") return;
+      port.off("message", listen);
+      resolve(message.type === type ? (message as Extract<ToMachine, { type: T }>) : undefined);
+    };
+    port.on("message", listen);
+  });
+}
+
+function hasModels({ host, devices }: PcPlatform): boolean {
+  return host.threads === undefined || devices.some(({ driver }) => driver === "emulated");
+}
+
+async function main(): Promise<void> {
+  let platform: PcPlatform | undefined;
+  let box: PcBox | undefined;
+  const thread = new MachineThread();
+  port.on("message", (message: ToMachine) => thread.receive(message));
+  try {
+    const booting = next("boot");
+    const module = (await import(data.platform.module)) as PlatformModule;
+    platform = await module.openPlatform(data.platform.data, clock);
+    box = thread.makeBox(platform);
+    const message = await booting;
+    if (message === undefined) return;
+    box.start(message.boot);
+    const { vcpus, host, system } = box.kvm;
+    shared.runPageBytes = system.vcpuMmapSize();
+    shared.setThread(0, host.threads?.current() ?? 0);
+    for (const [cpu, { fd }] of vcpus.entries()) shared.setDescriptor(cpu, fd);
+    const running = next("run");
+    tell({ type: "ready" });
+    if ((await running) === undefined) return;
+    const end = await thread.run(box, hasModels(platform));
+    shared.stop();
+    for (const [cpu, vcpu] of vcpus.entries()) {
+      vcpu.immediateExit = true;
+      if (cpu > 0) host.threads?.interrupt(shared.thread(cpu));
+    }
+    box.console.flush();
+    tell({ type: "summary", summary: thread.summary(box) });
+    tell({ type: "ended", end });
+  } catch (error) {
+    tell({ type: "failed", error: packError(error) });
+  } finally {
+    shared.stop();
+    box?.close();
+    platform?.close();
+    port.close();
+  }
+}
+
+await main();
