@@ -3,13 +3,28 @@ import {
   KVM_REG_PPC_LPCR,
   KVM_REG_PPC_LPCR_64,
   KVM_REG_PPC_VPA_SLB,
+  kvm_coalesced_mmio,
+  kvm_coalesced_mmio_ring,
+  kvm_coalesced_mmio_zone,
+  kvm_cpuid_entry2,
+  kvm_cpuid2,
   kvm_create_device,
   kvm_device_attr,
   kvm_enable_cap,
+  kvm_fpu,
   kvm_interrupt,
   kvm_ioeventfd,
+  kvm_irq_level,
+  kvm_irq_routing,
+  kvm_irq_routing_entry,
   kvm_irqfd,
+  kvm_lapic_state,
+  kvm_mp_state,
+  kvm_msi,
+  kvm_msr_entry,
+  kvm_msrs,
   kvm_one_reg,
+  kvm_pit_config,
   kvm_power_regs,
   kvm_power_sregs,
   kvm_ppc_cpu_char,
@@ -49,6 +64,66 @@ describe("kvm ABI", () => {
     ]);
     expect(kvm_run_head.size).toBe(32);
     expect(kvm_run_head.offsets.exit_reason).toBe(8);
+  });
+
+  it("has the x86 structs of asm/kvm.h and their requests", () => {
+    const sizes = [
+      kvm_fpu,
+      kvm_cpuid2,
+      kvm_cpuid_entry2,
+      kvm_msrs,
+      kvm_msr_entry,
+      kvm_lapic_state,
+      kvm_mp_state,
+      kvm_pit_config,
+      kvm_irq_level,
+      kvm_msi,
+      kvm_irq_routing,
+      kvm_irq_routing_entry,
+      kvm_coalesced_mmio_zone,
+      kvm_coalesced_mmio,
+      kvm_coalesced_mmio_ring,
+    ];
+    expect(Object.fromEntries(sizes.map((s) => [s.name, s.size]))).toEqual({
+      kvm_fpu: 416,
+      kvm_cpuid2: 8,
+      kvm_cpuid_entry2: 40,
+      kvm_msrs: 8,
+      kvm_msr_entry: 16,
+      kvm_lapic_state: 1024,
+      kvm_mp_state: 4,
+      kvm_pit_config: 64,
+      kvm_irq_level: 8,
+      kvm_msi: 32,
+      kvm_irq_routing: 8,
+      kvm_irq_routing_entry: 48,
+      kvm_coalesced_mmio_zone: 16,
+      kvm_coalesced_mmio: 24,
+      kvm_coalesced_mmio_ring: 8,
+    });
+    const { fcw, fsw, ftwx, last_opcode, last_ip, last_dp, xmm, mxcsr } = kvm_fpu.offsets;
+    expect([fcw, fsw, ftwx, last_opcode, last_ip, last_dp, xmm, mxcsr]).toEqual([
+      128, 130, 132, 134, 136, 144, 152, 408,
+    ]);
+    expect([kvm_cpuid_entry2.offsets.edx, kvm_msr_entry.offsets.data, kvm_irq_routing_entry.offsets.u]).toEqual([
+      24, 8, 16,
+    ]);
+    const { KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_FPU, KVM_GET_LAPIC, KVM_SET_LAPIC, ...x86 } = kvmRequests("x86_64");
+    expect([KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_FPU]).toEqual([0x4090ae82, 0x8138ae83, 0x41a0ae8d]);
+    expect([KVM_GET_LAPIC, KVM_SET_LAPIC]).toEqual([0x8400ae8e, 0x4400ae8f]);
+    expect([x86.KVM_GET_SUPPORTED_CPUID, x86.KVM_SET_CPUID2, x86.KVM_GET_CPUID2]).toEqual([
+      0xc008ae05, 0x4008ae90, 0xc008ae91,
+    ]);
+    expect([x86.KVM_GET_MSRS, x86.KVM_SET_MSRS]).toEqual([0xc008ae88, 0x4008ae89]);
+    expect([x86.KVM_GET_MP_STATE, x86.KVM_SET_MP_STATE]).toEqual([0x8004ae98, 0x4004ae99]);
+    expect([x86.KVM_SET_TSS_ADDR, x86.KVM_SET_IDENTITY_MAP_ADDR, x86.KVM_CREATE_PIT2]).toEqual([
+      0xae47, 0x4008ae48, 0x4040ae77,
+    ]);
+    expect([x86.KVM_IRQ_LINE, x86.KVM_IRQ_LINE_STATUS, x86.KVM_SIGNAL_MSI]).toEqual([
+      0x4008ae61, 0xc008ae67, 0x4020aea5,
+    ]);
+    expect([x86.KVM_REGISTER_COALESCED_MMIO, x86.KVM_UNREGISTER_COALESCED_MMIO]).toEqual([0x4010ae67, 0x4010ae68]);
+    expect(x86.KVM_SET_GSI_ROUTING).toBe(0x4008ae6a);
   });
 
   it("has the request numbers of both architectures", () => {

@@ -24,6 +24,7 @@ export class VcpuRunPage {
   readonly bytes: Uint8Array;
   readonly #id: number;
   readonly #mapping: Mapping;
+  readonly #exitReason: Uint32Array;
   readonly #KVM_RUN: number;
 
   private constructor(host: Host, fd: number, id: number, mapping: Mapping, bytes: Uint8Array) {
@@ -32,6 +33,7 @@ export class VcpuRunPage {
     this.bytes = bytes;
     this.#id = id;
     this.#mapping = mapping;
+    this.#exitReason = new Uint32Array(bytes.buffer, bytes.byteOffset + kvm_run_head.offsets.exit_reason, 1);
     this.#KVM_RUN = kvmRequests(host.arch).KVM_RUN;
   }
 
@@ -54,7 +56,7 @@ export class VcpuRunPage {
     const result = this.host.ioctl(this.fd, this.#KVM_RUN, 0);
     if (result === -EINTR) return -EINTR;
     if (result < 0) check(result, "KVM_RUN", { vcpu: this.#id });
-    return this.load(kvm_run_head.offsets.exit_reason, 4);
+    return this.#exitReason[0] as number;
   }
 
   set immediateExit(on: boolean) {
@@ -75,8 +77,12 @@ export class VcpuRunPage {
     };
   }
 
-  close(): void {
+  unmap(): void {
     this.#mapping.close();
+  }
+
+  close(): void {
+    this.unmap();
     this.host.close(this.fd);
   }
 }

@@ -4,7 +4,11 @@
 import { type Host, O_CLOEXEC, O_RDWR } from "@minivmm/host";
 import { check, KvmError, openError } from "../error.ts";
 import { KVM_API_VERSION, kvmRequests } from "../uapi.ts";
+import { type CpuidEntry, decodeCpuid, emptyCpuid } from "./cpu-tables.ts";
 import { KvmVm } from "./vm.ts";
+
+/** KVM takes no more, and cuts larger requests down to it. */
+const KVM_MAX_CPUID_ENTRIES = 256;
 
 export interface KvmOpenOptions {
   /** Default "/dev/kvm". */
@@ -48,6 +52,14 @@ export class KvmSystem implements Disposable {
       this.host.ioctl(this.fd, kvmRequests(this.host.arch).KVM_GET_VCPU_MMAP_SIZE),
       "KVM_GET_VCPU_MMAP_SIZE",
     );
+  }
+
+  /** What CPUID may say in a guest of this x86 host, for KvmVcpu.setCpuid. */
+  supportedCpuid(): CpuidEntry[] {
+    const bytes = emptyCpuid(KVM_MAX_CPUID_ENTRIES);
+    const { KVM_GET_SUPPORTED_CPUID } = kvmRequests(this.host.arch);
+    check(this.host.ioctl(this.fd, KVM_GET_SUPPORTED_CPUID, bytes), "KVM_GET_SUPPORTED_CPUID");
+    return decodeCpuid(bytes);
   }
 
   /** A new VM. `type` is 0 on x86; on powerpc 0 (default), 1 (HV) or 2 (PR). */

@@ -5,6 +5,7 @@
 import type { Host } from "@minivmm/host";
 import { check } from "../error.ts";
 import {
+  KVM_CAP_COALESCED_MMIO,
   KVM_CREATE_DEVICE_TEST,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -19,8 +20,12 @@ import {
   kvmRequests,
 } from "../uapi.ts";
 import { KVM_PPC_MMUV3_GTSE, KVM_PPC_MMUV3_RADIX, kvm_ppc_mmuv3_cfg, PATB_GR } from "../uapi-power.ts";
+import { KVM_PIT_SPEAKER_DUMMY, kvm_coalesced_mmio_zone, kvm_pit_config } from "../uapi-x86.ts";
+import { CoalescedRing } from "./coalesced.ts";
 import { KvmDevice } from "./device.ts";
+import { InterruptInputs, type MsiMessage } from "./interrupts.ts";
 import { KvmPowerVcpu } from "./power-vcpu.ts";
+import { encodeRouting, type GsiRoute } from "./routing.ts";
 import { readStatistics } from "./stats.ts";
 import { KvmVcpu } from "./vcpu.ts";
 
@@ -51,16 +56,26 @@ export interface IoEventFd {
   port?: boolean;
 }
 
+export interface CoalescedZone {
+  address: number;
+  /** Bytes. */
+  size: number;
+  /** Ports instead of memory. */
+  port?: boolean;
+}
+
 export class KvmVm implements Disposable {
   readonly host: Host;
   readonly fd: number;
   readonly #runPageBytes: number;
+  readonly #interrupts: InterruptInputs;
 
   /** Takes over a VM descriptor; `runPageBytes` is KVM_GET_VCPU_MMAP_SIZE. */
   constructor(host: Host, fd: number, runPageBytes: number) {
     this.host = host;
     this.fd = fd;
     this.#runPageBytes = runPageBytes;
+    this.#interrupts = new InterruptInputs(host, fd);
   }
 
   /** Capabilities may differ from the system's. */
@@ -84,8 +99,64 @@ export class KvmVm implements Disposable {
     this.#ioctl("KVM_SET_USER_MEMORY_REGION", bytes, { slot, address: `0x${region.guestAddress.toString(16)}` });
   }
 
+  /** Three pages below 4 GiB that Intel processors need; neither RAM nor a device may be there. Before the first vCPU. */
+  setTssAddress(address: number): void {
+    this.#ioctl("KVM_SET_TSS_ADDR", address, { address: `0x${address.toString(16)}` });
+  }
+
+  /** One more such page. */
+  setIdentityMapAddress(address: number): void {
+    const bytes = new Uint8Array(new BigUint64Array([BigInt(address)]).buffer);
+    this.#ioctl("KVM_SET_IDENTITY_MAP_ADDR", bytes, { address: `0x${address.toString(16)}` });
+  }
+
+  /** Interrupt controllers in the kernel (x86: two PICs, an I/O APIC, local APICs), with default routes. Before the first vCPU. */
   createIrqchip(): void {
     this.#ioctl("KVM_CREATE_IRQCHIP", 0, {});
+  }
+
+  /** The PC's interval timer in the kernel; after createIrqchip. `flags`: KVM_PIT_*. */
+  createPit2(flags = KVM_PIT_SPEAKER_DUMMY): void {
+    this.#ioctl("KVM_CREATE_PIT2", kvm_pit_config.encode({ flags }), {});
+  }
+
+  /** Replaces all routes of GSIs, the default ones too. */
+  setGsiRouting(routes: readonly GsiRoute[]): void {
+    this.#ioctl("KVM_SET_GSI_ROUTING", encodeRouting(routes), { routes: routes.length });
+  }
+
+  /** Raises or lowers an interrupt input, as a device on it would. */
+  setIrqLine(gsi: number, level: boolean): void {
+    this.#interrupts.setLine(gsi, level);
+  }
+
+  /** Delivers a message-signalled interrupt; whether some vCPU has taken it. */
+  signalMsi(message: MsiMessage): boolean {
+    return this.#interrupts.signal(message);
+  }
+
+  /** From now on writes to the zone wait in the ring until somebody reads it or the guest leaves for another reason. */
+  registerCoalescedMmio(zone: CoalescedZone): void {
+    this.#coalesced("KVM_REGISTER_COALESCED_MMIO", zone);
+  }
+
+  /** Undoes registerCoalescedMmio, for every zone inside this one. */
+  unregisterCoalescedMmio(zone: CoalescedZone): void {
+    this.#coalesced("KVM_UNREGISTER_COALESCED_MMIO", zone);
+  }
+
+  #coalesced(
+    request: "KVM_REGISTER_COALESCED_MMIO" | "KVM_UNREGISTER_COALESCED_MMIO",
+    { address, size, port }: CoalescedZone,
+  ): void {
+    const bytes = kvm_coalesced_mmio_zone.encode({ addr: BigInt(address), size, pio: port ? 1 : 0 });
+    this.#ioctl(request, bytes, { address: `0x${address.toString(16)}`, size });
+  }
+
+  /** The ring of coalesced writes, which all vCPUs share and `vcpu` shows; null where KVM has none. */
+  coalescedRing(vcpu: KvmVcpu): CoalescedRing | null {
+    const page = this.checkExtension(KVM_CAP_COALESCED_MMIO);
+    return page > 0 ? CoalescedRing.in(vcpu.bytes, page * this.host.pageSize, this.host.pageSize) : null;
   }
 
   /** From now on a signal of the eventfd raises the GSI inside the kernel. */
