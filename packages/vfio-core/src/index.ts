@@ -4,12 +4,26 @@ export * from "./client/container.ts";
 export * from "./client/device.ts";
 export { DmaCalls } from "./client/dma-calls.ts";
 export * from "./client/group.ts";
+export { type Holder, holdersOf, holdersRemedy, holdersText } from "./client/holders.ts";
 export * from "./client/hwpt.ts";
 export { type CapabilityBytes, capabilityChain } from "./client/info-caps.ts";
 export * from "./client/ioas.ts";
+export { iommuRemedy } from "./client/iommu-off.ts";
 export * from "./client/iommufd.ts";
+export { type LockedMemoryShortage, lockedMemoryShortage } from "./client/locked-memory.ts";
+export { openDenied } from "./client/permission.ts";
 export { mappableAreas, type RegionArea } from "./client/region-areas.ts";
-export * from "./client/sysfs.ts";
+export {
+  driverOf,
+  fullBdf,
+  type GroupMember,
+  groupMembers,
+  groupNode,
+  iommuGroupOf,
+  leavesGroupFree,
+  nodesOfGroup,
+  requireVfioDriver,
+} from "./client/sysfs.ts";
 export * from "./client/type1.ts";
 export type { IovaRange, Type1Info } from "./client/type1-info.ts";
 export * from "./error.ts";

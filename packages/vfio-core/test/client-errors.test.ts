@@ -25,6 +25,7 @@ describe("vfio-core client messages", () => {
   it("vfio-core: a device without an IOMMU group", () => {
     const { process, kernel } = testHost();
     kernel.sysfs.remove(`/sys/bus/pci/devices/${EDU}/iommu_group`);
+    kernel.sysfs.remove("/sys/kernel/iommu_groups");
     const error = caught(() => iommuGroupOf(process, "00:01.0"));
     expect(error).toMatchObject({ code: "NO_IOMMU_GROUP", details: { bdf: EDU } });
     expect(error.hint).toContain("intel_iommu=on");
@@ -71,7 +72,9 @@ describe("vfio-core client messages", () => {
     const id = iommuGroupOf(process, EDU);
     const error = caught(() => VfioGroup.open(user, id));
     expect(error).toMatchObject({ code: "PERMISSION", errno: 13 });
-    expect(error.message).toBe(`no permission to open /dev/vfio/${id}`);
+    expect(error.message).toBe(
+      `no permission to open /dev/vfio/${id}: owner root, group root, mode 0600; this process runs as user 1000`,
+    );
     // The container is for everybody.
     VfioContainer.open(user).close();
   });

@@ -74,7 +74,9 @@ describe("vfio-core type1 client errors", () => {
     const error = failure(() => type1.mapDma({ iova: 0x100000n, memory: at(0, 16) }));
     expect(error.code).toBe("MEMLOCK");
     expect(error.details).toMatchObject({ limit: 0x10000, locked: 0x8000, need: 0x18000 });
-    expect(error.message).toContain("96 KiB of locked memory, and the limit is 64 KiB, 32 KiB of it in use");
+    expect(error.message).toContain(
+      "it needs 98304 bytes (96 KiB) of locked memory, 32768 of them in use already, and the limit is 65536 bytes (64 KiB)",
+    );
     expect(error.hint).toContain("ulimit -l 96");
   });
 

@@ -10,11 +10,14 @@ import {
   vfio_device_detach_iommufd_pt,
 } from "../uapi-cdev.ts";
 import { VfioDevice } from "./device.ts";
+import { blockingMembers, groupNotViable } from "./group-refusals.ts";
+import { holdersOf, holdersRemedy, holdersText } from "./holders.ts";
 import { ioctlsOf } from "./ioctl.ts";
 import type { Iommufd } from "./iommufd.ts";
 import { attachRefused } from "./iommufd-refusals.ts";
-import { groupNotViable, refused } from "./refusals.ts";
-import { fullBdf, groupMembers, iommuGroupOf, requireVfioDriver } from "./sysfs.ts";
+import { openDenied } from "./permission.ts";
+import { refused } from "./refusals.ts";
+import { deviceNodeName, fullBdf, groupMembers, groupNode, iommuGroupOf, requireVfioDriver } from "./sysfs.ts";
 
 /** An address space or hardware page table, or its id. */
 export type PageTable = { readonly id: number } | number;
@@ -22,11 +25,8 @@ export type PageTable = { readonly id: number } | number;
 /** `/dev/vfio/devices/vfioX` of a device. Throws VfioError NO_DEVICE, NO_IOMMU_GROUP, DEVICE_HELD, NOT_BOUND, NO_DEVICE_NODE. */
 export function deviceNode(host: Host, bdf: string): string {
   const name = fullBdf(bdf);
-  const found = host.readdir(`/sys/bus/pci/devices/${name}/vfio-dev`);
-  const node = typeof found === "number" ? undefined : found.find((each) => /^vfio\d+$/.test(each));
-  if (node !== undefined && host.exists(`/sys/bus/pci/devices/${name}/vfio-dev/${node}/dev`)) {
-    return `/dev/vfio/devices/${node}`;
-  }
+  const node = deviceNodeName(host, name);
+  if (node !== null) return node;
   iommuGroupOf(host, name);
   requireVfioDriver(host, name);
   throw new VfioError(`${name} has no device node of its own`, {
@@ -53,7 +53,7 @@ export class VfioCdev extends VfioDevice {
     const fd = host.open(path, O_RDWR | O_CLOEXEC);
     if (fd >= 0) return new VfioCdev(host, fd, fullBdf(bdf), true);
     if (fd === -ENOENT) return missingNode(path);
-    throw refused(`${path} cannot be opened`, fd, { path });
+    throw openDenied(host, path, fd) ?? refused(`${path} cannot be opened`, fd, { path });
   }
 
   /** Wraps a descriptor of such a node that was passed in; it stays open at close(). `name` is for messages. */
@@ -68,7 +68,7 @@ export class VfioCdev extends VfioDevice {
 
   /**
    * VFIO_DEVICE_BIND_IOMMUFD: the device's id in the iommufd. Ends with close(). Throws VfioError GROUP_BUSY, DEVICE_BUSY,
-   * GROUP_NOT_VIABLE, PERMISSION, NOT_IOMMUFD, REFUSED.
+   * GROUP_NOT_VIABLE, UNSAFE_INTERRUPTS, NOT_IOMMUFD, REFUSED.
    */
   bind(iommufd: Iommufd): number {
     const struct = vfio_device_bind_iommufd;
@@ -89,7 +89,7 @@ export class VfioCdev extends VfioDevice {
     const struct = vfio_device_attach_iommufd_pt;
     const arg = struct.encode({ argsz: struct.size, pt_id });
     const result = this.host.ioctl(this.fd, ioctlsOf(this.host).VFIO_DEVICE_ATTACH_IOMMUFD_PT, arg);
-    if (result < 0) throw attachRefused(this.name, pt_id, result);
+    if (result < 0) throw attachRefused(this.host, this.name, pt_id, result);
     return struct.decode(arg).pt_id;
   }
 
@@ -116,52 +116,67 @@ function missingNode(path: string): never {
 }
 
 function bindRefused(host: Host, name: string, result: number): VfioError {
-  const details = { device: name };
+  const group = groupOf(host, name);
+  const what = `${name} cannot be bound to an iommufd`;
+  const details = { device: name, group };
   if (result === -EBUSY) {
-    return new VfioError(`${name} cannot be bound to an iommufd: its group's node is open`, {
+    const path = group === null ? "its group's node" : groupNode(host, group);
+    const holders = holdersOf(host, [path]);
+    return new VfioError(`${what}: its group is used through its node; ${holdersText(holders, path)} (EBUSY)`, {
       code: "GROUP_BUSY",
       errno: EBUSY,
-      details,
-      hint: "A device is used through its group or through its own node; close /dev/vfio/N first.",
+      details: { ...details, path, holders },
+      hint: `A device is used through its group or through its own node. ${holdersRemedy(holders, path)}`,
     });
   }
-  if (result === -EINVAL) {
-    return new VfioError(`${name} cannot be bound to an iommufd: it is in use, or no IOMMU is in front of it`, {
-      code: "DEVICE_BUSY",
-      errno: EINVAL,
-      details,
-      hint: "One descriptor of a device can be bound, once; close the other one (fuser on its node tells whose it is).",
-    });
-  }
+  if (result === -EINVAL) return inUse(host, name, what, details);
   if (result === -EBADFD) {
-    return new VfioError(`${name} cannot be bound: the descriptor is no iommufd`, {
+    return new VfioError(`${what}: the descriptor is none (EBADFD)`, {
       code: "NOT_IOMMUFD",
       errno: EBADFD,
       details,
       hint: "Open /dev/iommu; a container of VFIO will not do.",
     });
   }
-  return result === -EPERM ? notOwned(host, name) : refused(`${name} cannot be bound to an iommufd`, result, details);
+  return result === -EPERM ? notOwned(host, name, what, group) : refused(what, result, details);
 }
 
-/** EPERM: a host driver in the group, another owner, or interrupts that are not isolated. */
-function notOwned(host: Host, name: string): VfioError {
-  const group = groupOf(host, name);
-  const held = group === null ? [] : groupMembers(host, group).filter(({ driver }) => driver && !isHarmless(driver));
-  if (group !== null && held.length > 0) return groupNotViable(host, group, EPERM);
-  return new VfioError(
-    `${name} cannot be bound to an iommufd: its group has another owner, or its interrupts are not isolated`,
-    {
-      code: "PERMISSION",
+/** EINVAL: one descriptor of a device can be bound, once; or no IOMMU is in front of it. */
+function inUse(host: Host, name: string, what: string, details: Record<string, unknown>): VfioError {
+  const path = deviceNodeName(host, name) ?? "its node";
+  // Who is refused has the node open too, and perhaps twice.
+  const holders = holdersOf(host, [path]).filter(({ node }) => node !== null);
+  const others = holders.filter(({ self }) => !self);
+  const who = others.length > 0 ? holdersText(others, path) : "it is bound already, or no IOMMU is in front of it";
+  return new VfioError(`${what}: ${who} (EINVAL)`, {
+    code: "DEVICE_BUSY",
+    errno: EINVAL,
+    details: { ...details, path, holders },
+    hint: `One descriptor of a device can be bound, once. ${others.length > 0 ? holdersRemedy(others, path) : `Close the other one (fuser ${path} tells whose it is).`}`,
+  });
+}
+
+/** EPERM: a host driver in the group, another owner of it, or interrupts that are not isolated. */
+function notOwned(host: Host, name: string, what: string, group: number | null): VfioError {
+  const members = group === null ? [] : groupMembers(host, group);
+  if (group !== null && blockingMembers(members).length > 0) return groupNotViable(host, group, EPERM);
+  const nodes = members.flatMap(({ bdf }) => (bdf === name ? [] : (deviceNodeName(host, bdf) ?? [])));
+  const [first = ""] = nodes;
+  const holders = holdersOf(host, nodes).filter(({ node }) => node !== null);
+  if (holders.length > 0) {
+    return new VfioError(`${what}: its group ${group} belongs to another one; ${holdersText(holders, first)} (EPERM)`, {
+      code: "GROUP_BUSY",
       errno: EPERM,
-      details: { device: name, group },
-      hint: "Bind all devices of a group to one iommufd. Without interrupt remapping: iommufd.allow_unsafe_interrupts=1.",
-    },
-  );
-}
-
-function isHarmless(driver: string): boolean {
-  return driver.includes("vfio") || driver === "pci-stub" || driver === "pcieport";
+      details: { device: name, group, holders },
+      hint: "Bind all devices of a group to one iommufd, in one process.",
+    });
+  }
+  return new VfioError(`${what}: its group has another owner, or its interrupts are not isolated (EPERM)`, {
+    code: "UNSAFE_INTERRUPTS",
+    errno: EPERM,
+    details: { device: name, group },
+    hint: "Turn interrupt remapping on, or trust every guest: echo 1 > /sys/module/iommufd/parameters/allow_unsafe_interrupts.",
+  });
 }
 
 function groupOf(host: Host, name: string): number | null {

@@ -65,10 +65,10 @@ export class VfioContainer implements Disposable {
     return IOMMU_TYPES.filter((type) => this.checkExtension(type) > 0);
   }
 
-  /** VFIO_SET_IOMMU; at least one group must be attached. Throws VfioError WRONG_IOMMU_TYPE, PERMISSION, REFUSED. */
+  /** VFIO_SET_IOMMU; at least one group must be attached. Throws VfioError WRONG_IOMMU_TYPE, UNSAFE_INTERRUPTS, PERMISSION, REFUSED. */
   setIommu(type: number): void {
     const result = this.host.ioctl(this.fd, ioctlsOf(this.host).VFIO_SET_IOMMU, type);
-    if (result < 0) throw setIommuRefused(type, this.iommuTypes(), result);
+    if (result < 0) throw setIommuRefused(this.host, type, this.iommuTypes(), result);
   }
 
   /** Any other ioctl of the container, for IOMMU clients. Throws VfioError REFUSED with `what`. */

@@ -5,6 +5,7 @@
  */
 import { type Host, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE } from "@minivmm/host";
 import * as uapi from "../uapi.ts";
+import { irqRefused, mapRefused, resetRefused } from "./device-refusals.ts";
 import { type CapabilityBytes, capabilityChain } from "./info-caps.ts";
 import { ioctlsOf } from "./ioctl.ts";
 import { refused } from "./refusals.ts";
@@ -120,24 +121,23 @@ export class VfioDevice implements Disposable {
     this.writeRegion(uapi.VFIO_PCI_CONFIG_REGION_INDEX, offset, size, value, 0);
   }
 
-  /** Maps `length` bytes of a region (default: all). Throws VfioError REFUSED: not every region can be mapped. */
+  /** Maps `length` bytes of a region (default: all). Throws VfioError NOT_MAPPABLE (`details.reason` tells why), REFUSED. */
   mapRegion(index: number, offset = 0, length: number = this.region(index).size - offset): Mapping {
     const at = index * uapi.VFIO_PCI_OFFSET_SIZE + offset;
     const request = { length, prot: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd: this.fd, offset: at };
     const mapping = this.host.mmap(request);
-    if (typeof mapping === "number")
-      throw refused(`region ${index} of ${this.name} cannot be mapped`, mapping, { index });
+    if (typeof mapping === "number") throw mapRefused(this, { index, offset, length }, mapping);
     return mapping;
   }
 
   /**
    * Connects eventfds to the vectors of an index. Returns 0, or a positive number: only so many vectors could be had
-   * and nothing was enabled. Throws VfioError REFUSED (EINVAL: another index is active, or out of range).
+   * and nothing was enabled. Throws VfioError IRQ_MODE (another index is active), IRQ_RANGE, IRQ_BUSY, IRQ_EVENTFD, REFUSED.
    */
   setIrqs({ index, start = 0, fds }: SetIrqs): number {
     const flags = uapi.VFIO_IRQ_SET_DATA_EVENTFD | uapi.VFIO_IRQ_SET_ACTION_TRIGGER;
     const tail = new Uint8Array(new Int32Array(fds).buffer);
-    return this.#irqs({ flags, index, start, count: fds.length }, tail, `cannot enable interrupt index ${index}`);
+    return this.#irqs({ flags, index, start, count: fds.length }, tail, "cannot enable", true);
   }
 
   /** Disables an index that is enabled; one that is not is left alone. */
@@ -150,13 +150,13 @@ export class VfioDevice implements Disposable {
   /** Signals the eventfds of an index as if the device had (loopback). */
   triggerIrqs(index: number, start = 0, count = 1): void {
     const flags = uapi.VFIO_IRQ_SET_DATA_NONE | uapi.VFIO_IRQ_SET_ACTION_TRIGGER;
-    this.#irqs({ flags, index, start, count }, NOTHING, `cannot trigger interrupt index ${index}`);
+    this.#irqs({ flags, index, start, count }, NOTHING, "cannot trigger");
   }
 
   /** Masks INTx. */
   mask(index: number = uapi.VFIO_PCI_INTX_IRQ_INDEX): void {
     const flags = uapi.VFIO_IRQ_SET_DATA_NONE | uapi.VFIO_IRQ_SET_ACTION_MASK;
-    this.#irqs({ flags, index, start: 0, count: 1 }, NOTHING, `cannot mask interrupt index ${index}`);
+    this.#irqs({ flags, index, start: 0, count: 1 }, NOTHING, "cannot mask");
   }
 
   /** Unmasks INTx; with `fd`, each signal of that eventfd will do so from now on (-1 ends that). */
@@ -164,13 +164,13 @@ export class VfioDevice implements Disposable {
     const data = fd === undefined ? uapi.VFIO_IRQ_SET_DATA_NONE : uapi.VFIO_IRQ_SET_DATA_EVENTFD;
     const tail = fd === undefined ? NOTHING : new Uint8Array(new Int32Array([fd]).buffer);
     const flags = data | uapi.VFIO_IRQ_SET_ACTION_UNMASK;
-    this.#irqs({ flags, index, start: 0, count: 1 }, tail, `cannot unmask interrupt index ${index}`);
+    this.#irqs({ flags, index, start: 0, count: 1 }, tail, "cannot unmask");
   }
 
-  /** VFIO_DEVICE_RESET. Throws VfioError REFUSED (EINVAL: the function has no reset of its own). */
+  /** VFIO_DEVICE_RESET. Throws VfioError NO_RESET (the function has none of its own), RESET_FAILED, RESET_BUSY, REFUSED. */
   reset(): void {
     const result = this.host.ioctl(this.fd, ioctlsOf(this.host).VFIO_DEVICE_RESET);
-    if (result < 0) throw refused(`${this.name} cannot be reset`, result, { device: this.name });
+    if (result < 0) throw resetRefused(this, result);
   }
 
   close(): void {
@@ -182,11 +182,18 @@ export class VfioDevice implements Disposable {
     this.close();
   }
 
-  #irqs(set: { flags: number; index: number; start: number; count: number }, tail: Uint8Array, what: string): number {
+  #irqs(
+    set: { flags: number; index: number; start: number; count: number },
+    tail: Uint8Array,
+    what: string,
+    enabling = false,
+  ): number {
     const argsz = uapi.vfio_irq_set.size + tail.length;
     const arg = uapi.vfio_irq_set.encode({ argsz, ...set }, new Uint8Array(argsz));
     arg.set(tail, uapi.vfio_irq_set.size);
-    return this.#must(ioctlsOf(this.host).VFIO_DEVICE_SET_IRQS, arg, what);
+    const result = this.host.ioctl(this.fd, ioctlsOf(this.host).VFIO_DEVICE_SET_IRQS, arg);
+    if (result < 0) throw irqRefused(this, what, set, result, enabling);
+    return result;
   }
 
   #must(request: number, arg: Uint8Array, what: string): number {

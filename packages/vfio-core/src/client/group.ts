@@ -4,8 +4,9 @@ import { VfioError } from "../error.ts";
 import { VFIO_GROUP_FLAGS_CONTAINER_SET, VFIO_GROUP_FLAGS_VIABLE, vfio_group_status } from "../uapi.ts";
 import type { VfioContainer } from "./container.ts";
 import { VfioDevice } from "./device.ts";
+import { deviceRefused, groupNotViable, groupOpenRefused, setContainerRefused } from "./group-refusals.ts";
 import { ioctlsOf } from "./ioctl.ts";
-import { deviceRefused, groupNotViable, groupOpenRefused, refused, setContainerRefused } from "./refusals.ts";
+import { refused } from "./refusals.ts";
 import { fullBdf, groupNode } from "./sysfs.ts";
 
 export interface GroupStatus {
@@ -55,11 +56,11 @@ export class VfioGroup implements Disposable {
     if (!this.status().viable) throw groupNotViable(this.host, this.id);
   }
 
-  /** VFIO_GROUP_SET_CONTAINER. Throws VfioError GROUP_NOT_VIABLE, GROUP_ATTACHED, REFUSED. */
+  /** VFIO_GROUP_SET_CONTAINER. Throws VfioError GROUP_NOT_VIABLE, GROUP_ATTACHED, UNSAFE_INTERRUPTS, FIRMWARE_MAPPING, REFUSED. */
   setContainer(container: VfioContainer): void {
     const arg = new Uint8Array(new Int32Array([container.fd]).buffer);
     const result = this.host.ioctl(this.fd, ioctlsOf(this.host).VFIO_GROUP_SET_CONTAINER, arg);
-    if (result < 0) throw setContainerRefused(this.host, this.id, this.status().containerSet, result);
+    if (result < 0) throw setContainerRefused(this.host, this.id, this.status(), result);
   }
 
   /** VFIO_GROUP_UNSET_CONTAINER. Throws VfioError DEVICES_OPEN, REFUSED. */
@@ -78,7 +79,7 @@ export class VfioGroup implements Disposable {
 
   /**
    * VFIO_GROUP_GET_DEVICE_FD. `bdf` is `0000:01:00.0`, or without the domain, optionally followed by options of the
-   * driver (" vf_token=..."). Throws VfioError DEVICE_NOT_IN_GROUP, REFUSED.
+   * driver (" vf_token=..."). Throws VfioError DEVICE_NOT_IN_GROUP, NO_IOMMU_TYPE, VF_TOKEN, REFUSED.
    */
   device(bdf: string): VfioDevice {
     const name = fullBdf(bdf);

@@ -3,7 +3,6 @@
  * the address space's own ranges tell some of them apart. Every function returns the error to throw.
  */
 import {
-  EACCES,
   EADDRINUSE,
   EBUSY,
   EEXIST,
@@ -19,12 +18,15 @@ import {
   type Host,
 } from "@minivmm/host";
 import { VfioError } from "../error.ts";
+import { lockedMemoryShortage } from "./locked-memory.ts";
+import { openDenied } from "./permission.ts";
 
 const IOMMUFD = "/dev/iommu";
 
 const PINNABLE =
   "It must be mapped in this process, writable if the device may write; a device's memory cannot be used.";
-const UNLOCK = "All of a user's iommufds count together. Raise the limit (ulimit -l), or grant CAP_IPC_LOCK.";
+const RAISE =
+  "Raise it above all that the user's iommufds map together (ulimit -l, in KiB; memlock in limits.conf), or grant CAP_IPC_LOCK.";
 const WHOLE = "All of the source range must be mapped, in an address space of the same iommufd.";
 
 interface Reason {
@@ -40,14 +42,9 @@ export interface SpaceFacts {
   readonly alignment: number;
 }
 
-export function iommufdOpenRefused(result: number): VfioError {
-  if (result === -EACCES || result === -EPERM) {
-    return new VfioError(`no permission to open ${IOMMUFD}`, {
-      code: "PERMISSION",
-      errno: -result,
-      hint: `Give the user access to it (a udev rule or chown for ${IOMMUFD}), or run as root.`,
-    });
-  }
+export function iommufdOpenRefused(host: Host, result: number): VfioError {
+  const denied = openDenied(host, IOMMUFD, result);
+  if (denied) return denied;
   if (result !== -ENOENT) return refusal(`${IOMMUFD} cannot be opened`, result, {});
   return new VfioError(`${IOMMUFD} does not exist: this kernel has no iommufd, or its module is not loaded`, {
     code: "NO_IOMMUFD_NODE",
@@ -117,16 +114,18 @@ function shape({ iova, size, address = 0n }: MapFacts, space: SpaceFacts | null)
 }
 
 function memlock(host: Host, what: string, { size }: MapFacts): VfioError {
-  const { soft } = host.getrlimit("memlock");
-  return new VfioError(`${what}: its pages would exceed the limit on locked memory of ${soft} bytes (ENOMEM)`, {
-    code: "MEMLOCK",
+  const { limited, details, why, hint } = lockedMemoryShortage(host, size, "user");
+  return new VfioError(`${what}: ${why}`, {
+    code: limited ? "MEMLOCK" : "REFUSED",
     errno: ENOMEM,
-    details: { limit: soft, size },
-    hint: UNLOCK,
+    details: { ...details, size },
+    hint,
   });
 }
 
-export function attachRefused(device: string, id: number, result: number): VfioError {
+export function attachRefused(host: Host, device: string, id: number, result: number): VfioError {
+  const what = `${device} cannot be attached to ${id}`;
+  if (result === -ENOMEM) return attachMemlock(host, what, { device, id });
   const reasons = new Map<number, Reason>([
     [
       ENOENT,
@@ -153,9 +152,22 @@ export function attachRefused(device: string, id: number, result: number): VfioE
       },
     ],
     [EFAULT, { code: "BAD_MEMORY", why: "memory that was mapped before is not there", hint: PINNABLE }],
-    [ENOMEM, { code: "MEMLOCK", why: "the limit on locked memory is too low for what is mapped", hint: UNLOCK }],
   ]);
-  return refusal(`${device} cannot be attached to ${id}`, result, { device, id }, reasons.get(-result));
+  return refusal(what, result, { device, id }, reasons.get(-result));
+}
+
+/** What is mapped gets pinned at the first attach; how much that is, the kernel does not say. */
+function attachMemlock(host: Host, what: string, facts: { device: string; id: number }): VfioError {
+  const { limited, details, hint } = lockedMemoryShortage(host, 0, "user");
+  const why = limited
+    ? `all that is mapped is pinned now, and the limit on locked memory is ${details.limit} bytes`
+    : "the host is short of memory";
+  return new VfioError(`${what}: ${why} (ENOMEM)`, {
+    code: limited ? "MEMLOCK" : "REFUSED",
+    errno: ENOMEM,
+    details: { ...facts, limit: details.limit },
+    hint: limited ? RAISE : hint,
+  });
 }
 
 function refusal(what: string, result: number, details: object, reason?: Reason): VfioError {

@@ -49,7 +49,7 @@ export class Iommufd implements Disposable {
    */
   static open(host: Host, fd?: number): Iommufd {
     const own = fd ?? host.open("/dev/iommu", O_RDWR | O_CLOEXEC);
-    if (own < 0) throw iommufdOpenRefused(own);
+    if (own < 0) throw iommufdOpenRefused(host, own);
     return new Iommufd(host, own, fd === undefined);
   }
 

@@ -4,8 +4,12 @@
  */
 import type { Host } from "@minivmm/host";
 import { VfioError } from "../error.ts";
+import { withoutGroup } from "./iommu-off.ts";
+import { namesIn, textFile } from "./text-file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
+const GROUPS = "/sys/kernel/iommu_groups";
+const CLASS_BRIDGE = 0x06;
 
 export interface GroupMember {
   /** `0000:01:00.0` */
@@ -32,25 +36,30 @@ export function iommuGroupOf(host: Host, bdf: string): number {
   const target = host.readlink(`${DEVICES}/${name}/iommu_group`);
   const group = typeof target === "string" ? Number(target.slice(target.lastIndexOf("/") + 1)) : Number.NaN;
   if (Number.isInteger(group)) return group;
-  throw new VfioError(`${name} is in no IOMMU group, so nothing would confine its DMA`, {
-    code: "NO_IOMMU_GROUP",
-    details: { bdf: name },
-    hint: "Enable the IOMMU in the firmware and in the kernel (on Intel machines: intel_iommu=on), then reboot.",
-  });
+  throw withoutGroup(host, name);
 }
 
 /** The node of a group: `/dev/vfio/N`, or `/dev/vfio/noiommu-N` for one that VFIO made where there is no IOMMU. */
 export function groupNode(host: Host, group: number): string {
-  const name = host.readFile(`/sys/kernel/iommu_groups/${group}/name`);
-  const without = typeof name !== "number" && new TextDecoder().decode(name).trim() === "vfio-noiommu";
+  const without = textFile(host, `${GROUPS}/${group}/name`) === "vfio-noiommu";
   return `/dev/vfio/${without ? "noiommu-" : ""}${group}`;
+}
+
+/** Nodes through which a group or its devices are used: the group's own, and those of its members that have one. */
+export function nodesOfGroup(host: Host, group: number): string[] {
+  return [groupNode(host, group), ...groupMembers(host, group).flatMap(({ bdf }) => deviceNodeName(host, bdf) ?? [])];
+}
+
+/** `/dev/vfio/devices/vfioX` of a device; null when it has none. */
+export function deviceNodeName(host: Host, bdf: string): string | null {
+  const at = `${DEVICES}/${fullBdf(bdf)}/vfio-dev`;
+  const name = namesIn(host, at).find((each) => /^vfio\d+$/.test(each) && host.exists(`${at}/${each}/dev`));
+  return name === undefined ? null : `/dev/vfio/devices/${name}`;
 }
 
 /** Members of a group with their drivers; empty when sysfs does not tell. */
 export function groupMembers(host: Host, group: number): GroupMember[] {
-  const names = host.readdir(`/sys/kernel/iommu_groups/${group}/devices`);
-  if (typeof names === "number") return [];
-  return names.map((bdf) => ({ bdf, driver: driverOf(host, bdf) }));
+  return namesIn(host, `${GROUPS}/${group}/devices`).map((bdf) => ({ bdf, driver: driverOf(host, bdf) }));
 }
 
 /** Driver that a device is bound to, null for none. */
@@ -59,22 +68,46 @@ export function driverOf(host: Host, bdf: string): string | null {
   return typeof target === "string" ? target.slice(target.lastIndexOf("/") + 1) : null;
 }
 
+/** Bridges of every kind stay with the host. */
+export function isBridge(host: Host, bdf: string): boolean {
+  return Number.parseInt(textFile(host, `${DEVICES}/${fullBdf(bdf)}/class`) ?? "", 16) >> 16 === CLASS_BRIDGE;
+}
+
 /** Checks that a device is bound to a VFIO driver (vfio-pci or a variant). Throws VfioError DEVICE_HELD or NOT_BOUND. */
 export function requireVfioDriver(host: Host, bdf: string): void {
   const name = fullBdf(bdf);
   const driver = driverOf(host, name);
   if (driver?.includes("vfio")) return;
-  const give = `echo vfio-pci > ${DEVICES}/${name}/driver_override; echo ${name} > /sys/bus/pci/drivers_probe`;
+  const hint = `Bind it to vfio-pci: ${bindByHand({ bdf: name, driver })}`;
   if (driver === null) {
     throw new VfioError(`${name} is bound to no driver, so VFIO cannot open it`, {
       code: "NOT_BOUND",
       details: { bdf: name },
-      hint: `Bind it to vfio-pci: ${give}`,
+      hint,
     });
   }
   throw new VfioError(`${name} is held by the host driver ${driver}`, {
     code: "DEVICE_HELD",
     details: { bdf: name, driver },
-    hint: `Take it from the host, then bind it to vfio-pci: echo ${name} > ${DEVICES}/${name}/driver/unbind; ${give}`,
+    hint: `Take it from the host, if the host can do without. ${hint}`,
   });
+}
+
+/** Drivers of the host that do none of its DMA (driver_managed_dma). */
+const MANAGED: ReadonlySet<string> = new Set(["pci-stub", "pcieport"]);
+
+/** Whether a driver leaves its group to user space: vfio-pci, a variant of it (mlx5_vfio_pci), or one that keeps out. */
+export function leavesGroupFree(driver: string): boolean {
+  return driver.includes("vfio") || MANAGED.has(driver);
+}
+
+/** Shell commands of root that bind a function to vfio-pci, whatever has it. Source: sysfs-bus-pci. */
+export function bindByHand({ bdf, driver }: GroupMember): string {
+  const take = driver === null ? "" : `echo ${bdf} > ${DEVICES}/${bdf}/driver/unbind; `;
+  return `echo vfio-pci > ${DEVICES}/${bdf}/driver_override; ${take}echo ${bdf} > /sys/bus/pci/drivers_probe`;
+}
+
+/** The command that only takes the driver away: bridges go to no guest. */
+export function unbindByHand({ bdf, driver }: GroupMember): string {
+  return `echo ${bdf} > /sys/bus/pci/drivers/${driver}/unbind`;
 }

@@ -2,20 +2,9 @@
  * Turns an errno of a type1 mapping call into what a user can act on: most reasons share EINVAL, and GET_INFO tells
  * them apart. Every function returns the error to throw.
  */
-import {
-  EACCES,
-  EBUSY,
-  EEXIST,
-  EFAULT,
-  EINVAL,
-  ENOENT,
-  ENOMEM,
-  ENOSPC,
-  errnoName,
-  type Host,
-  lockedBytes,
-} from "@minivmm/host";
+import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, errnoName, type Host } from "@minivmm/host";
 import { VfioError } from "../error.ts";
+import { lockedMemoryShortage } from "./locked-memory.ts";
 import type { Type1Info } from "./type1-info.ts";
 
 export interface DmaRequest {
@@ -146,36 +135,17 @@ function windowReason({ iova, size }: DmaRequest, info: Type1Info | null): Reaso
 }
 
 function memlock(host: Host, what: string, request: DmaRequest): VfioError {
-  const { soft } = host.getrlimit("memlock");
-  const locked = lockedBytes(host.readFile("/proc/self/status")) ?? 0;
-  const need = locked + Number(request.size);
-  const known = { ...request, limit: soft, locked, need };
-  if (soft === Number.POSITIVE_INFINITY || soft >= need) {
-    return new VfioError(`${what}: the host is short of memory to pin (ENOMEM)`, {
-      code: "REFUSED",
-      errno: ENOMEM,
-      details: known,
-      hint: "Free memory on the host, or give the guest less.",
-    });
-  }
-  const already = locked > 0 ? `, ${kibibytes(locked)} of it in use` : "";
-  return new VfioError(
-    `${what}: it needs ${kibibytes(need)} of locked memory, and the limit is ${kibibytes(soft)}${already} (ENOMEM)`,
-    {
-      code: "MEMLOCK",
-      errno: ENOMEM,
-      details: known,
-      hint: `Raise the limit (ulimit -l ${Math.ceil(need / 1024)}, or memlock in limits.conf), or grant CAP_IPC_LOCK.`,
-    },
-  );
+  const { limited, details, why, hint } = lockedMemoryShortage(host, request.size);
+  return new VfioError(`${what}: ${why}`, {
+    code: limited ? "MEMLOCK" : "REFUSED",
+    errno: ENOMEM,
+    details: { ...request, ...details },
+    hint,
+  });
 }
 
 function rangeText({ iova, size }: DmaRequest): string {
   return `the range of ${size} bytes at IOVA ${hex(iova)}`;
-}
-
-function kibibytes(bytes: number): string {
-  return bytes >= 0x40_0000 ? `${Math.ceil(bytes / 0x10_0000)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
 }
 
 function hex(value: bigint): string {
