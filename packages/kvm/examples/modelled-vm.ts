@@ -1,4 +1,4 @@
-// A VM on a modelled kernel: memory, an interrupt by eventfd, and a doorbell.
+// A VM on a modelled kernel: memory, a message interrupt by eventfd, and a doorbell.
 // With realHost() in place of the modelled process the same calls reach this machine's /dev/kvm.
 import { ModelKernel } from "@minivmm/host/model";
 import { KvmSystem } from "@minivmm/kvm";
@@ -11,9 +11,14 @@ using system = KvmSystem.open(host);
 using vm = system.createVm();
 vm.setMemoryRegion({ slot: 0, guestAddress: 0n, memory: new Uint8Array(new SharedArrayBuffer(1 << 20)) });
 vm.createIrqchip();
+vm.setGsiRouting([{ kind: "msi", gsi: 24, addressHi: 0, addressLo: 0xfee0_0000, data: 0x41 }]);
 
 const model = [...kvm.vms][0];
-if (model) model.interrupts = { pulse: (gsi) => console.log(`interrupt on GSI ${gsi}`), level: () => {} };
+const message = (_hi: number, lo: number, data: number) => {
+  console.log(`message ${data.toString(16)} to ${lo.toString(16)}`);
+  return true;
+};
+if (model) model.interrupts = { pulse: () => {}, level: () => {}, message };
 const event = host.eventfd(0, 0);
 vm.assignIrqFd({ fd: event, gsi: 24 });
 host.write(event, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]));

@@ -140,7 +140,7 @@ export class KvmVm implements Disposable {
     this.#coalesced("KVM_REGISTER_COALESCED_MMIO", zone);
   }
 
-  /** Undoes registerCoalescedMmio, for every zone inside this one. */
+  /** Undoes registerCoalescedMmio, for every zone that holds all of this one. */
   unregisterCoalescedMmio(zone: CoalescedZone): void {
     this.#coalesced("KVM_UNREGISTER_COALESCED_MMIO", zone);
   }

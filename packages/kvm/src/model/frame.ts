@@ -3,8 +3,9 @@
 import type { StructValue } from "@minivmm/host";
 import type { IoctlCall, ModelKernel, ModelProcess, OpenFile } from "@minivmm/host/model";
 import type { kvm_enable_cap } from "../uapi.ts";
+import type { InterruptSink } from "./interrupts.ts";
 import type { IoEventFds } from "./ioeventfd.ts";
-import type { InterruptSink, IrqFds } from "./irqfd.ts";
+import type { IrqFds } from "./irqfd.ts";
 import type { RealMode } from "./real-mode.ts";
 import type { MemorySlots } from "./slots.ts";
 
@@ -39,7 +40,7 @@ export interface Vm {
   readonly ioeventfds: IoEventFds;
   /** What the kernel answers when the guest makes a hypercall. */
   readonly hypercalls: HypercallTable;
-  /** Where interrupts of irqfds go: set by whoever models the guest's interrupt controller. */
+  /** Where interrupts of irqfds, lines and messages go: set by whoever models the guest's interrupt controllers. */
   interrupts: InterruptSink;
   /** Users of DMA that does not snoop; above 0 the guest's cache control is honoured. */
   noncoherentDmaCount: number;

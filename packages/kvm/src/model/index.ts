@@ -13,8 +13,9 @@ export type {
   VmIoctl,
 } from "./frame.ts";
 export { H_TOO_HARD, Hypercalls, MAX_HCALL_OPCODE } from "./hypercalls.ts";
+export type { InterruptSink } from "./interrupts.ts";
 export { IoEventFds } from "./ioeventfd.ts";
-export { type InterruptSink, IrqFds } from "./irqfd.ts";
+export { IrqFds } from "./irqfd.ts";
 export { ModelKvm } from "./kvm.ts";
 export {
   EngineExit,

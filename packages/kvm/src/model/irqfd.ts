@@ -7,11 +7,10 @@ import { EBADF, EBUSY, EINVAL, type StructValue } from "@minivmm/host";
 import { EventFd, type ModelProcess } from "@minivmm/host/model";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, type kvm_irqfd } from "../uapi.ts";
 
-/** Where GSIs lead: the VM's interrupt controller. */
-export interface InterruptSink {
-  /** An edge. */
+/** The inputs that irqfds signal. */
+export interface IrqFdInputs {
   pulse(gsi: number): void;
-  /** A level, held until `level(gsi, false)`. */
+  /** By the source that all resample irqfds of a GSI share. */
   level(gsi: number, high: boolean): void;
 }
 
@@ -31,10 +30,10 @@ export function eventOf(process: ModelProcess, fd: number): EventFd | number {
 
 export class IrqFds {
   readonly #entries = new Set<Entry>();
-  readonly #sink: InterruptSink;
+  readonly #inputs: IrqFdInputs;
 
-  constructor(sink: InterruptSink) {
-    this.#sink = sink;
+  constructor(inputs: IrqFdInputs) {
+    this.#inputs = inputs;
   }
 
   get size(): number {
@@ -63,8 +62,8 @@ export class IrqFds {
   #assign(event: EventFd, gsi: number, resample: EventFd | null): void {
     const fire = (): void => {
       if (event.drain() === 0) return;
-      if (resample) this.#sink.level(gsi, true);
-      else this.#sink.pulse(gsi);
+      if (resample) this.#inputs.level(gsi, true);
+      else this.#inputs.pulse(gsi);
     };
     const wake = event.onWake(fire);
     const hangup = event.onHangup(() => this.#remove(entry));
@@ -91,7 +90,7 @@ export class IrqFds {
   #remove(entry: Entry): void {
     if (!this.#entries.delete(entry)) return;
     entry.close();
-    if (entry.resample && !this.#holds(entry.gsi)) this.#sink.level(entry.gsi, false);
+    if (entry.resample && !this.#holds(entry.gsi)) this.#inputs.level(entry.gsi, false);
   }
 
   #holds(gsi: number): boolean {
@@ -102,7 +101,7 @@ export class IrqFds {
   /** The guest ended the interrupt (EOI). */
   endOfInterrupt(gsi: number): void {
     if (!this.#holds(gsi)) return;
-    this.#sink.level(gsi, false);
+    this.#inputs.level(gsi, false);
     for (const entry of [...this.#entries]) if (entry.gsi === gsi) entry.resample?.signal();
   }
 

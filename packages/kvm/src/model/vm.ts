@@ -3,17 +3,17 @@
 // Invariants: the VM belongs to the address space that created it, others get -EIO; its parts go when the last
 // reference (descriptor or in-kernel device) is put.
 
-import { EEXIST, EFAULT, EINVAL, EIO, ENOTTY, O_RDWR } from "@minivmm/host";
+import { EFAULT, EINVAL, EIO, ENOTTY, O_RDWR } from "@minivmm/host";
 import { type FileOps, type IoctlCall, type ModelProcess, OpenFile } from "@minivmm/host/model";
 import { kvm_enable_cap, kvm_ioeventfd, kvm_irqfd, kvm_userspace_memory_region, kvmRequests } from "../uapi.ts";
 import { createDevice } from "./device.ts";
 import type { KvmFrame, Vm } from "./frame.ts";
 import { H_TOO_HARD, Hypercalls } from "./hypercalls.ts";
+import { InterruptInputs, type InterruptSink, RESAMPLE_SOURCE, SILENT } from "./interrupts.ts";
 import { IoEventFds } from "./ioeventfd.ts";
-import { type InterruptSink, IrqFds } from "./irqfd.ts";
+import { IrqFds } from "./irqfd.ts";
 import { MemorySlots } from "./slots.ts";
-
-const SILENT: InterruptSink = { pulse: () => undefined, level: () => undefined };
+import { X86Vm } from "./x86-vm.ts";
 
 export class ModelVm implements FileOps, Vm {
   readonly kind = "kvm-vm";
@@ -27,17 +27,21 @@ export class ModelVm implements FileOps, Vm {
   interrupts: InterruptSink = SILENT;
   noncoherentDmaCount = 0;
   assignedDeviceCount = 0;
-  #irqchip = false;
+  /** What x86 has beyond the common requests; null on other architectures. */
+  readonly x86: X86Vm | null;
   readonly #endings = new Set<() => void>();
 
   constructor(kvm: KvmFrame, process: ModelProcess) {
     this.kvm = kvm;
     this.process = process;
     this.slots = new MemorySlots(kvm.kernel.pageSize, kvm.kernel.arch === "x86_64");
+    const sink = (): InterruptSink => this.interrupts;
+    const inputs = new InterruptInputs(sink);
     this.irqfds = new IrqFds({
-      pulse: (gsi) => this.interrupts.pulse(gsi),
-      level: (gsi, high) => this.interrupts.level(gsi, high),
+      pulse: (gsi) => inputs.pulse(gsi),
+      level: (gsi, high) => inputs.setLevel(gsi, RESAMPLE_SOURCE, high),
     });
+    this.x86 = kvm.kernel.arch === "x86_64" ? new X86Vm(inputs, sink) : null;
     this.hypercalls = new Hypercalls(this, kvm.hypercalls);
     this.file = new OpenFile(this, O_RDWR);
   }
@@ -57,7 +61,7 @@ export class ModelVm implements FileOps, Vm {
       }
       case requests.KVM_IRQFD: {
         const view = call.arg.view(kvm_irqfd.size, "r");
-        return view ? this.irqfds.set(call.process, kvm_irqfd.read(view, 0), this.#irqchip) : -EFAULT;
+        return view ? this.irqfds.set(call.process, kvm_irqfd.read(view, 0), this.x86?.irqchip ?? false) : -EFAULT;
       }
       case requests.KVM_IOEVENTFD: {
         const view = call.arg.view(kvm_ioeventfd.size, "r");
@@ -69,17 +73,9 @@ export class ModelVm implements FileOps, Vm {
         const view = call.arg.view(kvm_enable_cap.size, "r");
         return view ? this.kvm.enableCap(this, kvm_enable_cap.read(view, 0)) : -EFAULT;
       }
-      case requests.KVM_CREATE_IRQCHIP:
-        return this.kvm.kernel.arch === "x86_64" ? this.#createIrqchip() : -ENOTTY;
       default:
-        return this.kvm.vmIoctls.get(call.request)?.(this, call) ?? -ENOTTY;
+        return this.x86?.ioctl(call) ?? this.kvm.vmIoctls.get(call.request)?.(this, call) ?? -ENOTTY;
     }
-  }
-
-  #createIrqchip(): number {
-    if (this.#irqchip) return -EEXIST;
-    this.#irqchip = true;
-    return 0;
   }
 
   /** A hypercall as the guest's registers would have it, for those who have no guest: the result and r4 to r12. */
