@@ -69,7 +69,7 @@ describe("model-host: faults", () => {
   it("a limit on locked memory is met when memory is registered", () => {
     const { host, spapr } = withEdu("power9", { memlock: 0x10_0000 });
     expect(() => spapr.registerMemory(new Uint8Array(0x20_0000))).toThrow(
-      /limit on locked memory, 1 MiB, is too low for 2 MiB/,
+      /needs 2097152 bytes \(2048 KiB\) of locked memory, and the limit is 1048576 bytes/,
     );
     host.close();
   });

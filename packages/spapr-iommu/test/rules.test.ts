@@ -56,7 +56,9 @@ describe("spapr-iommu v1", () => {
 
   it("needs the limit on locked memory for the whole window", () => {
     const { spapr, lockedKb } = v1({ spawn: { memlock: 2 ** 31 - PAGE } });
-    expect(() => spapr.enable()).toThrow(/limit on locked memory, 2048 MiB, is too low for 2048 MiB/);
+    expect(() => spapr.enable()).toThrow(
+      /needs 2147483648 bytes \(2048 MiB\) of locked memory, and the limit is 2147418112 bytes \(2047\.9 MiB\)/,
+    );
     expect(lockedKb()).toBe(0);
   });
 

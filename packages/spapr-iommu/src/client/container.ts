@@ -1,12 +1,12 @@
 // An sPAPR container as a VMM uses it: window information, ENABLE (v1), registered memory and windows (v2), mapping.
 // Built on a VFIO container whose IOMMU type is set. Set-up calls throw SpaprError; mapDma and unmapDma return raw
 // results, because a caller must tell 0, -errno and the positive 1 (a misaligned or out-of-window IOVA) apart.
-import { E2BIG, type Host } from "@minivmm/host";
+import { E2BIG, ENOMEM, type Host } from "@minivmm/host";
 import { DmaCalls, type VfioContainer } from "@minivmm/vfio-core";
 import { SpaprError } from "../error.ts";
 import * as uapi from "../uapi.ts";
 import { EehPe } from "./eeh.ts";
-import { refused } from "./refusals.ts";
+import { refused, tooLittleMemlock } from "./refusals.ts";
 
 export interface SpaprInfo {
   /** Bus address and bytes of the default window. */
@@ -100,7 +100,10 @@ export class SpaprContainer {
     const struct = uapi.vfio_iommu_spapr_tce_create;
     const bytes = struct.encode({ argsz: struct.size, page_shift, window_size, levels });
     const what = `a DMA window of ${window_size} bytes in pages of ${2 ** page_shift} cannot be made`;
-    this.#call(this.#ioctls.VFIO_IOMMU_SPAPR_TCE_CREATE, bytes, what, { ...window });
+    const table = (Number(window_size) / 2 ** page_shift) * 8;
+    const result = this.#host.ioctl(this.container.fd, this.#ioctls.VFIO_IOMMU_SPAPR_TCE_CREATE, bytes);
+    if (result === -ENOMEM) throw tooLittleMemlock(this.#host, what, { ...window, size: table }, true);
+    if (result < 0) throw refused(this.#host, what, result, { ...window });
     return struct.decode(bytes).start_addr;
   }
 

@@ -171,7 +171,7 @@ function refusedTable(vm: KvmVm, window: Required<KvmTceWindow>, result: number)
   const what = `a TCE table for LIOBN ${hex(liobn)} (${size} bytes at ${hex(busAddress)}) cannot be made in KVM`;
   const errno = -result;
   const bytes = Number(size >> BigInt(pageShift)) * 8;
-  if (errno === ENOMEM) return tooLittleMemlock(vm.host, what, { liobn, size: bytes });
+  if (errno === ENOMEM) return tooLittleMemlock(vm.host, what, { liobn, size: bytes }, true);
   const reason = REASONS[errno];
   return new SpaprError(`${what}: ${reason?.why ?? "the kernel refused"} (${errnoName(errno)})`, {
     code: reason?.code ?? "REFUSED",

@@ -1,5 +1,6 @@
 // Turns an errno of an sPAPR container call into what a user can act on.
 import { EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EPERM, errnoName, type Host } from "@minivmm/host";
+import { lockedMemoryShortage } from "@minivmm/vfio-core";
 import { SpaprError } from "../error.ts";
 
 interface Reason {
@@ -59,18 +60,22 @@ export function refused(host: Host, what: string, result: number, details: Recor
   });
 }
 
-/** RLIMIT_MEMLOCK is too low for `details.size` bytes. */
-export function tooLittleMemlock(host: Host, what: string, details: Record<string, unknown>): SpaprError {
-  const { soft } = host.getrlimit("memlock");
-  const wanted = typeof details.size === "number" ? ` for ${mebibytes(details.size)}` : "";
-  return new SpaprError(`${what}: the limit on locked memory, ${mebibytes(soft)}, is too low${wanted} (ENOMEM)`, {
-    code: "MEMLOCK",
+/**
+ * RLIMIT_MEMLOCK is too low for `details.size` bytes, or the host is short of memory. `atLeast`: more is charged than that,
+ * as for the levels of a table.
+ */
+export function tooLittleMemlock(
+  host: Host,
+  what: string,
+  details: Record<string, unknown>,
+  atLeast = details.size === undefined,
+): SpaprError {
+  const size = typeof details.size === "number" ? details.size : 0;
+  const { limited, details: known, why, hint } = lockedMemoryShortage(host, size, { atLeast });
+  return new SpaprError(`${what}: ${why}`, {
+    code: limited ? "MEMLOCK" : "REFUSED",
     errno: ENOMEM,
-    details: { ...details, memlock: soft },
-    hint: "Raise it (ulimit -l, in KiB) above guest memory plus DMA tables, or grant CAP_IPC_LOCK.",
+    details: { ...details, ...known },
+    hint: limited ? `A VM needs its memory and its DMA tables. ${hint}` : hint,
   });
-}
-
-function mebibytes(bytes: number): string {
-  return Number.isFinite(bytes) ? `${Math.round(bytes / 0x10_0000)} MiB` : "unlimited";
 }

@@ -114,7 +114,7 @@ function shape({ iova, size, address = 0n }: MapFacts, space: SpaceFacts | null)
 }
 
 function memlock(host: Host, what: string, { size }: MapFacts): VfioError {
-  const { limited, details, why, hint } = lockedMemoryShortage(host, size, "user");
+  const { limited, details, why, hint } = lockedMemoryShortage(host, size, { counted: "user" });
   return new VfioError(`${what}: ${why}`, {
     code: limited ? "MEMLOCK" : "REFUSED",
     errno: ENOMEM,
@@ -158,7 +158,7 @@ export function attachRefused(host: Host, device: string, id: number, result: nu
 
 /** What is mapped gets pinned at the first attach; how much that is, the kernel does not say. */
 function attachMemlock(host: Host, what: string, facts: { device: string; id: number }): VfioError {
-  const { limited, details, hint } = lockedMemoryShortage(host, 0, "user");
+  const { limited, details, hint } = lockedMemoryShortage(host, 0, { counted: "user" });
   const why = limited
     ? `all that is mapped is pinned now, and the limit on locked memory is ${details.limit} bytes`
     : "the host is short of memory";

@@ -13,25 +13,29 @@ export interface LockedMemoryShortage {
   readonly hint: string;
 }
 
-/**
- * `size`: bytes that were to be pinned. `counted`: who is charged, this process (type1, sPAPR) or all that its user's
- * iommufds have, of which only the sum is known to the kernel.
- */
+export interface ShortageOptions {
+  /** Who is charged: this process (type1, sPAPR), or its user for all iommufds, whose sum nobody tells. Default "process". */
+  readonly counted?: "process" | "user";
+  /** The size is a lower bound: the kernel charges for more than what is known here. Default: for "user". */
+  readonly atLeast?: boolean;
+}
+
+/** `size`: bytes that were to be pinned. */
 export function lockedMemoryShortage(
   host: Host,
   size: number | bigint,
-  counted: "process" | "user" = "process",
+  { counted = "process", atLeast = counted === "user" }: ShortageOptions = {},
 ): LockedMemoryShortage {
   const { soft, hard } = host.getrlimit("memlock");
   const locked = counted === "user" ? 0 : (lockedBytes(host.readFile("/proc/self/status")) ?? 0);
   const need = locked + Number(size);
   const details = { limit: soft, locked, need };
-  if (soft === Number.POSITIVE_INFINITY || (counted === "process" && soft >= need)) {
+  if (soft === Number.POSITIVE_INFINITY || (!atLeast && soft >= need)) {
     const why = "the host is short of memory to pin (ENOMEM)";
     return { limited: false, details, why, hint: "Free memory on the host, or give the guest less." };
   }
   const already = locked > 0 ? `, ${locked} of them in use already` : "";
-  const least = counted === "user" ? " at least" : "";
+  const least = atLeast ? " at least" : "";
   const why = `it needs${least} ${bytes(need)} of locked memory${already}, and the limit is ${bytes(soft)} (ENOMEM)`;
   return { limited: true, details, why, hint: `${raise(need, hard, counted)} Or grant CAP_IPC_LOCK.` };
 }
