@@ -167,13 +167,17 @@ describe("pci-hotreset survey: obstacles", () => {
     const [first, second] = PORTS.map((bdf) => groupOf(host, bdf)) as [number, number];
     expect(first).not.toBe(second);
     const ours = attach(process, PORTS[0]).group;
-    const other = VfioGroup.open(kernel.spawn(), second);
+    const other = VfioGroup.open(kernel.spawn({ comm: "dpdk" }), second);
     const before = surveyHotReset(process, PORTS[0], { owned: [ours] });
     expect(before.groups.map(({ id, state }) => [id, state])).toEqual([
       [first, "ours"],
       [second, "busy"],
     ]);
     expect(brief(before.obstacles)).toEqual([["GROUP_BUSY", second]]);
+    expect(before.obstacles[0]).toMatchObject({
+      message: expect.stringMatching(`: process \\d+ \\(dpdk\\) has /dev/vfio/${second} open$`),
+      remedy: expect.stringMatching(/^end process \d+ \(dpdk\), or take another device$/),
+    });
     // What is ours and not said to be is busy like anybody's.
     expect(brief(surveyHotReset(process, PORTS[0]).obstacles)).toEqual([
       ["GROUP_BUSY", first],
@@ -188,6 +192,9 @@ describe("pci-hotreset survey: obstacles", () => {
     const survey = surveyHotReset(kernel.spawn({ root: false }), HOTPLUG);
     const group = topology.get(HOTPLUG).group?.id;
     expect(brief(survey.obstacles)).toEqual([["PERMISSION", group]]);
+    expect(survey.obstacles[0]?.message).toContain(
+      `/dev/vfio/${group}: owner root, group root, mode 0600; this process`,
+    );
     expect(survey.obstacles[0]?.commands).toEqual([`chown "$USER" /dev/vfio/${group}`]);
   });
 
@@ -203,6 +210,7 @@ describe("pci-hotreset survey: obstacles", () => {
       ["NO_NODE", id],
       ["NO_VFIO", null],
     ]);
+    expect(survey.obstacles[0]?.remedy).toMatch(/^put it into another slot.*[^.]$/);
   });
 
   it("pci-hotreset: a virtual function among the affected", () => {

@@ -5,7 +5,15 @@
  * to the group's devices: only a container does. Source: vfio_group_fops_open, vfio_group_ioctl_get_status.
  */
 import { EACCES, EBUSY, ENODEV, ENOENT, EPERM, type Host, O_CLOEXEC, O_RDWR } from "@minivmm/host";
-import { type GroupMember, groupMembers, VfioError, VfioGroup } from "@minivmm/vfio-core";
+import {
+  type GroupMember,
+  groupMembers,
+  type Holder,
+  holdersOf,
+  nodesOfGroup,
+  VfioError,
+  VfioGroup,
+} from "@minivmm/vfio-core";
 import { textFile } from "./function-facts.ts";
 
 /**
@@ -25,6 +33,8 @@ export interface GroupOwnership {
   /** No member is used by a host driver; null when the group could not be asked. */
   readonly viable: boolean | null;
   readonly members: readonly GroupMember[];
+  /** Who has it when it is busy, as far as this user may see; else none. */
+  readonly holders: readonly Holder[];
 }
 
 const NOIOMMU_NAME = "vfio-noiommu";
@@ -32,11 +42,15 @@ const NOIOMMU_NAME = "vfio-noiommu";
 export function groupOwnership(host: Host, id: number, owned: readonly VfioGroup[]): GroupOwnership {
   const noiommu = textFile(host, `/sys/kernel/iommu_groups/${id}/name`) === NOIOMMU_NAME;
   const node = `/dev/vfio/${noiommu ? "noiommu-" : ""}${id}`;
-  const known = { id, node, noiommu, members: groupMembers(host, id) };
+  const known = { id, node, noiommu, members: groupMembers(host, id), holders: [] };
   const ours = owned.find((group) => group.id === id);
   if (ours) return { ...known, state: "ours", errno: null, viable: viability(ours) };
   const fd = openGroupNode(host, node);
-  if (fd < 0) return { ...known, state: stateOf(-fd), errno: -fd, viable: null };
+  if (fd < 0) {
+    const state = stateOf(-fd);
+    const holders = state === "busy" ? holdersOf(host, nodesOfGroup(host, id)) : [];
+    return { ...known, state, errno: -fd, viable: null, holders };
+  }
   try {
     return { ...known, state: "free", errno: null, viable: viability(VfioGroup.open(host, id, fd)) };
   } finally {

@@ -15,7 +15,9 @@ import {
   vfio_pci_hot_reset,
   vfio_pci_hot_reset_info,
 } from "../uapi.ts";
-import { DEVICES, linkName } from "./function-facts.ts";
+import { DEVICES, functionFacts, linkName } from "./function-facts.ts";
+import { reachObstacle } from "./obstacles.ts";
+import { resetReach } from "./reach.ts";
 
 export interface AffectedFunction {
   /** `0000:01:00.0` */
@@ -88,12 +90,16 @@ function noInfo(device: VfioDevice, result: number): HotResetError {
   });
 }
 
-function impossible(device: VfioDevice): HotResetError {
-  return new HotResetError(`${device.name} cannot be hot reset: no bridge above it can reset its bus or slot`, {
+function impossible({ host, name }: VfioDevice): HotResetError {
+  const known = host.exists(`${DEVICES}/${name}`);
+  const obstacle = known ? reachObstacle(resetReach(host, name), functionFacts(host, name)) : null;
+  const why = obstacle?.message ?? "no bridge above it can reset its bus or slot";
+  const remedy = obstacle?.remedy ?? "use its function-level reset";
+  return new HotResetError(`${name} cannot be hot reset: ${why}`, {
     code: "NO_HOT_RESET",
     errno: ENODEV,
-    details: { device: device.name },
-    hint: "It sits on a root bus, or is known not to survive a bus reset; use its function-level reset.",
+    details: { device: name, reason: obstacle?.code ?? null },
+    hint: `${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}.`,
   });
 }
 

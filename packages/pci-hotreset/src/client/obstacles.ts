@@ -6,6 +6,7 @@
  * device, which opens only in a viable group with a container. Source: vfio_pci_dev_set_hot_reset, vfio_pci_is_device_in_set.
  */
 import { EACCES, errnoName, type Host, O_CLOEXEC, O_RDWR } from "@minivmm/host";
+import { holdersRemedy, holdersText, iommuRemedy, leavesGroupFree, openDenied } from "@minivmm/vfio-core";
 import { DEVICES, type FunctionFacts, isVfioPciDriver } from "./function-facts.ts";
 import type { GroupOwnership } from "./group-ownership.ts";
 import type { ResetReach } from "./reach.ts";
@@ -39,8 +40,8 @@ export interface Obstacle {
 }
 
 const CONTAINER = "/dev/vfio/vfio";
-/** Drivers that leave their group available to user space (driver_managed_dma). */
-const HARMLESS = new Set(["pci-stub", "pcieport"]);
+/** A sentence as it goes on after something else. */
+const clause = (sentence: string): string => sentence.charAt(0).toLowerCase() + sentence.slice(1).replace(/\.$/, "");
 
 /** Why nothing above the function can reset it; null when something can. */
 export function reachObstacle(reach: ResetReach, facts: FunctionFacts): Obstacle | null {
@@ -61,7 +62,7 @@ export function reachObstacle(reach: ResetReach, facts: FunctionFacts): Obstacle
 }
 
 /** What makes the kernel refuse because of one function that would be hit. */
-export function functionObstacles(facts: FunctionFacts): Obstacle[] {
+export function functionObstacles(host: Host, facts: FunctionFacts): Obstacle[] {
   const { bdf, group, driver } = facts;
   const about = { bdf, group } as const;
   if (facts.bridge) {
@@ -84,7 +85,7 @@ export function functionObstacles(facts: FunctionFacts): Obstacle[] {
       ...about,
       code: "NO_GROUP",
       message: `${bdf} is in no IOMMU group`,
-      remedy: "enable the IOMMU in the firmware and the kernel (on Intel machines: intel_iommu=on), then restart",
+      remedy: clause(iommuRemedy(host)),
       commands: [],
     });
   } else if (driver === null) {
@@ -108,21 +109,26 @@ export function functionObstacles(facts: FunctionFacts): Obstacle[] {
  * What keeps a group from being opened or, for the one of the device that is asked to reset (`attaches`), from being
  * used. `explained`: functions that have an obstacle of their own; what follows from those is not said again.
  */
-export function groupObstacles(group: GroupOwnership, attaches: boolean, explained: ReadonlySet<string>): Obstacle[] {
-  return [...openObstacles(group), ...(attaches ? viabilityObstacles(group, explained) : [])];
+export function groupObstacles(
+  host: Host,
+  group: GroupOwnership,
+  attaches: boolean,
+  explained: ReadonlySet<string>,
+): Obstacle[] {
+  return [...openObstacles(host, group), ...(attaches ? viabilityObstacles(group, explained) : [])];
 }
 
-function openObstacles(group: GroupOwnership): Obstacle[] {
+function openObstacles(host: Host, group: GroupOwnership): Obstacle[] {
   const about = { bdf: null, group: group.id } as const;
   const node = group.node;
   switch (group.state) {
     case "busy": {
-      const message = `IOMMU group ${group.id} is open elsewhere: a group belongs to one process at a time`;
-      const remedy = `end what has ${node} open`;
+      const message = `IOMMU group ${group.id} belongs to one process at a time: ${holdersText(group.holders, node)}`;
+      const remedy = clause(holdersRemedy(group.holders, node));
       return [{ ...about, code: "GROUP_BUSY", message, remedy, commands: [`fuser -v ${node}`] }];
     }
     case "denied": {
-      const message = `there is no permission to open ${node}`;
+      const message = openDenied(host, node, -(group.errno ?? EACCES))?.message ?? `no permission to open ${node}`;
       if (group.noiommu && group.errno !== EACCES) {
         const remedy = "run with CAP_SYS_RAWIO: without an IOMMU nothing confines the device";
         return [{ ...about, code: "PERMISSION", message, remedy, commands: [] }];
@@ -153,7 +159,7 @@ export function containerObstacle(host: Host): Obstacle | null {
     return null;
   }
   const about = { bdf: null, group: null } as const;
-  const message = `${CONTAINER} cannot be opened: ${errnoName(-fd)}`;
+  const message = openDenied(host, CONTAINER, fd)?.message ?? `${CONTAINER} cannot be opened: ${errnoName(-fd)}`;
   if (fd === -EACCES) {
     const remedy = "give the user access to it, or run as root";
     return { ...about, code: "PERMISSION", message, remedy, commands: [`chmod 0666 ${CONTAINER}`] };
@@ -164,9 +170,7 @@ export function containerObstacle(host: Host): Obstacle | null {
 /** A group that cannot be asked (no node yet, no permission) is judged by its members' drivers. */
 function viabilityObstacles(group: GroupOwnership, explained: ReadonlySet<string>): Obstacle[] {
   if (group.viable === true || group.noiommu) return [];
-  const holders = group.members.filter(
-    ({ driver }) => driver !== null && !HARMLESS.has(driver) && !isVfioPciDriver(driver),
-  );
+  const holders = group.members.filter(({ driver }) => driver !== null && !leavesGroupFree(driver));
   if (holders.length === 0) {
     if (group.viable === null) return [];
     const message = `IOMMU group ${group.id} is in use by another owner of its DMA`;

@@ -36,7 +36,7 @@ export function surveyHotReset(host: Host, bdf: string, options: SurveyOptions =
     throw new VfioError(`there is no PCI device ${name} on ${host.name}`, {
       code: "NO_DEVICE",
       details: { bdf: name },
-      hint: "The address is domain:bus:device.function in hexadecimal; `minivmm devices` and `lspci -D` list them.",
+      hint: "List the devices with `lspci -D`; the address is domain:bus:device.function in hexadecimal.",
     });
   }
   const owned = [...(options.owned ?? [])];
@@ -58,9 +58,9 @@ function missing(
 ): Obstacle[] {
   // Bridges first: while one is hit, nothing else that is done about the reset helps.
   const [bridges, endpoints] = [functions.filter(({ bridge }) => bridge), functions.filter(({ bridge }) => !bridge)];
-  const ofFunctions = [...bridges, ...endpoints].flatMap(functionObstacles);
+  const ofFunctions = [...bridges, ...endpoints].flatMap((each) => functionObstacles(host, each));
   const explained = new Set(ofFunctions.flatMap(({ bdf }) => bdf ?? []));
-  const ofGroups = groups.flatMap((group) => groupObstacles(group, group.id === target.group, explained));
+  const ofGroups = groups.flatMap((group) => groupObstacles(host, group, group.id === target.group, explained));
   const ofHost = containerObstacle(host);
   return [...ofFunctions, ...ofGroups, ...(ofHost ? [ofHost] : [])];
 }

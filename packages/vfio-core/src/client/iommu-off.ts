@@ -22,14 +22,15 @@ export function withoutGroup(host: Host, bdf: string): VfioError {
   return new VfioError(`${bdf} is in no IOMMU group, so nothing would confine its DMA: the IOMMU is ${why}`, {
     code: "NO_IOMMU_GROUP",
     details: { bdf, vendor, parameter, groups: others },
-    hint: others > 0 ? ELSEWHERE : iommuRemedy(host),
+    hint: iommuRemedy(host),
   });
 }
 
 const ELSEWHERE = "Put it into another slot, or look for the reason in the kernel's log.";
 
-/** How to turn the IOMMU on, as sentences. */
+/** How to get a device into an IOMMU group, as a sentence. */
 export function iommuRemedy(host: Host): string {
+  if (groupsWithIommu(host) > 0) return ELSEWHERE;
   const parameter = parameterOff(host);
   if (parameter !== null) return `Take ${parameter} off the kernel's command line, then reboot.`;
   const offered = host.exists(`${TABLES}/DMAR`) || host.exists(`${TABLES}/IVRS`);
