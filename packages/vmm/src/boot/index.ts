@@ -1,5 +1,11 @@
 // Boot formats that are useful on their own: flattened device trees, ELF images, cpio archives, and what an x86 kernel
-// is started with.
+// is started with: boot parameters and ACPI tables (`aml` and `acpiResources` are for what a DSDT says).
+
+export type { Aml, AmlValue } from "./acpi/aml.ts";
+export * as aml from "./acpi/aml.ts";
+export { AcpiArea } from "./acpi/area.ts";
+export * as acpiResources from "./acpi/resources.ts";
+export * as acpiTables from "./acpi/tables.ts";
 export { type CpioEntry, cpioCharDevice, cpioDirectory, cpioFile, readCpio, writeCpio } from "./cpio.ts";
 export {
   ELF_PPC64LE,
