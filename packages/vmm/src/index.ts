@@ -1,8 +1,13 @@
 // The face of @minivmm/vmm: make a VM, run it, read what it did. Boot formats are in "@minivmm/vmm/boot".
-export type { DeviceConfig, EmulatedConfig, VfioPciConfig, VmConfig } from "./config.ts";
+export type { PlatformSource } from "./accel/x86/messages.ts";
+export type { PcPlatform, PlatformClock, PlatformModule } from "./accel/x86/platform.ts";
+export type { DeviceConfig, EmulatedConfig, IommufdConfig, VfioPciConfig, VmConfig } from "./config.ts";
 export type { ConsoleBackend } from "./console.ts";
 export { VmmError, type VmmErrorCode } from "./errors.ts";
+export type { PcDeviceConfig } from "./machines/pc/devices.ts";
 export type { ScsiDiskConfig, VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
+export type { PcVmConfig } from "./pc-config.ts";
+export { createPcVm } from "./pc-vm.ts";
 export type {
   DeviceSummary,
   DmaSummary,
