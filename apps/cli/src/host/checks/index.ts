@@ -6,7 +6,8 @@ import { listPci } from "../pci-list.ts";
 import type { CheckResult, Examination } from "./check.ts";
 import { checkDevice, checkGroups, checkNodes, checkReset } from "./groups.ts";
 import { checkCommandLine, checkInterrupts, checkIommu } from "./iommu.ts";
-import { checkKvm, checkMemlock } from "./limits.ts";
+import { checkKvm } from "./kvm.ts";
+import { checkMemlock } from "./limits.ts";
 import { checkBackEnd, checkContainer, checkDriver } from "./vfio.ts";
 
 const CHECKS: readonly ((examination: Examination) => CheckResult)[] = [

@@ -1,11 +1,10 @@
-// Two things of this process: how much memory it may lock for a VM, and whether it may have KVM.
+// How much memory this process may lock for a VM.
 // All of the guest's memory is locked while a device is passed through. On POWER the tables of DMA windows are charged too:
 // 1 GiB of 4 KiB pages by default, and one of 64 KiB pages over all of the guest's memory; powernv keeps two copies of each.
 // Source: lock_acct of vfio_iommu_type1.c, tce_iommu_create_table of vfio_iommu_spapr_tce.c, pnv_pci_ioda2_get_table_size.
-import { EACCES, EPERM, errnoName, O_CLOEXEC, O_RDWR } from "@minivmm/host";
 import { textFile } from "@minivmm/pci-hotreset";
 import { tceTableBytes } from "@minivmm/vmm/attributes";
-import { type CheckResult, type Examination, fail, pass, warn } from "./check.ts";
+import { type CheckResult, type Examination, fail, pass } from "./check.ts";
 
 const KIB = 1024;
 const MIB = 2 ** 20;
@@ -47,20 +46,6 @@ export function checkMemlock(examination: Examination): CheckResult {
 function mayLock(host: Examination["host"]): boolean {
   const match = /^CapEff:\s*([0-9a-f]{1,16})$/m.exec(textFile(host, "/proc/self/status") ?? "");
   return match !== null && ((BigInt(`0x${match[1]}`) >> CAP_IPC_LOCK) & 1n) === 1n;
-}
-
-export function checkKvm({ host }: Examination): CheckResult {
-  const fd = host.open("/dev/kvm", O_RDWR | O_CLOEXEC);
-  if (fd >= 0) {
-    host.close(fd);
-    return pass("kvm", "/dev/kvm can be opened", { openable: true });
-  }
-  const message = `/dev/kvm cannot be opened (${errnoName(-fd)}): guests run in software`;
-  const denied = fd === -EACCES || fd === -EPERM;
-  const remedy = denied
-    ? 'join its group: usermod -a -G kvm "$USER"'
-    : "turn virtualization on in the firmware and load KVM: modprobe kvm";
-  return warn("kvm", message, remedy, { openable: false, errno: -fd });
 }
 
 /** Bytes for people: "512 MiB", "4.1 MiB". */
