@@ -66,7 +66,9 @@ describe("cli attrs", () => {
     expect(amd.row("RAM")).toBe("CD CD WC+ WT WP WB");
     expect(amd.report.cpu).toEqual({ vendor: "amd", assumed: false, accel: "kvm" });
     expect((await attrs(pc("model:q35,profile=6.1", ...DISK))).report.kvm.rules).toBe("6.1");
-    const soft = await attrs(["-M", "q35", "-host", "model:q35", ...DISK]);
+    const soft = await attrs(["-M", "q35", "-accel", "tcg", "-host", "model:q35", ...DISK]);
+    expect(soft.report).toMatchObject({ runnable: false, machine: "q35" });
+    expect(soft.report.notes[0]).toContain("described only");
     expect(soft.row("RAM")).toBe("WB WB WB WB WB WB");
     expect(soft.row("0000:01:00.0 BAR 0")).toBe("UC UC UC UC UC UC");
     expect(soft.regions[1]?.access).toBe("trapped");
@@ -80,9 +82,22 @@ describe("cli attrs", () => {
     expect(report.notes[0]).toContain("passed in");
   });
 
+  it("x86: KVM is what machine pc runs in; an iommufd is asked about as a container", async () => {
+    const plain = await attrs(["-M", "pc", "-host", "model:desktop", "-device", "vfio,host=0000:02:00.0"]);
+    const modern = ["-object", "iommufd,id=i0", "-device", "vfio,host=0000:02:00.0,iommufd=i0,fd=9"];
+    const { report } = await attrs(["-M", "pc", "-host", "model:desktop", ...modern]);
+    expect(report.containers).toEqual([{ ...plain.report.containers[0], name: "iommufd i0" }]);
+    for (const { runnable, cpu, notes } of [plain.report, report]) {
+      expect({ runnable, accel: cpu.accel }).toEqual({ runnable: true, accel: "kvm" });
+      expect(notes.at(-1)).toContain("modelled host");
+    }
+  });
+
   it("ports have no type; a machine that cannot run is marked", async () => {
-    const { stdout } = await cli(["attrs", ...pc("model:q35", "-device", "vfio,host=0000:05:00.0")]);
-    expect(stdout).toMatch(/^machine pc \(described only\)/);
+    const argv = ["attrs", "-M", "pc", "-host", "model:q35", "-device", "vfio,host=0000:05:00.0"];
+    const { stdout } = await cli(argv);
+    expect(stdout).toMatch(/^machine pc on /);
+    expect((await cli([...argv, "-accel", "tcg"])).stdout).toMatch(/^machine pc \(described only\) on /);
     const ports = stdout.split("\n").filter((line) => line.includes(" ports "));
     for (const line of ports) expect(line).toMatch(/trapped( +-){6}$/);
     expect(ports.length).toBeGreaterThan(0);
@@ -90,6 +105,7 @@ describe("cli attrs", () => {
 
   it.each([
     [["-M", "pcc"], "unknown machine"],
+    [["-M", "pc,ddw=on"], "an option of machine pseries"],
     [["-M", "pc", "-cpu-vendor", "power"], "no such CPU"],
     [["-M", "pseries", "-cpu-vendor", "intel"], "no such CPU"],
     [["-cpu-vendor", "arm"], "unknown CPU vendor"],
@@ -150,9 +166,14 @@ describe("cli memlock", () => {
   it("x86: RAM once a container", async () => {
     const two = ["-device", "vfio,host=0000:02:00.0", "-device", "vfio,host=0000:00:05.0"];
     const shared = await memlock(pc("model:desktop", "-m", "64", ...two));
-    expect(shared).toMatchObject({ status: 0, report: { needBytes: 2 ** 26, runnable: false } });
+    expect(shared).toMatchObject({ status: 0, report: { needBytes: 2 ** 26, runnable: true } });
+    expect(shared.report.notes.join()).not.toMatch(/described only|iommufd/);
     const apart = await memlock(pc("model:desktop", "-m", "64", ...two.slice(0, 3), `${two[3]},container=b`));
     expect(apart.report.needBytes).toBe(2 ** 27);
+    const modern = two.map((word) => (word.startsWith("vfio") ? `${word},iommufd=i0` : word));
+    const iommufd = await memlock(pc("model:desktop", "-m", "64", "-object", "iommufd,id=i0", ...modern));
+    expect(iommufd.report.needBytes).toBe(2 ** 26);
+    expect(iommufd.report.notes.join()).toContain("an iommufd counts for the user");
   });
 
   it("a machine that the host's IOMMU cannot serve does not start, and says so", async () => {

@@ -1,21 +1,10 @@
 // From option texts to a typed request: QEMU's ways of writing things, and one clear refusal for everything else.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { exitStatusOf } from "../src/errors.ts";
-import { parseArgv } from "../src/options/argv.ts";
-import type { Given } from "../src/options/given.ts";
 import { Properties, splitCommas } from "../src/options/properties.ts";
-import { parseRun } from "../src/options/run-options.ts";
 import { formatSize, parseSize } from "../src/options/size.ts";
-import { RUN_OPTIONS } from "../src/options/table.ts";
+import { expectRefusal, request } from "./requests.ts";
 
-function given(argv: readonly string[]): Given {
-  const { options } = parseArgv(argv, RUN_OPTIONS);
-  const all = (name: string) => options.filter((option) => option.name === name).map(({ value }) => value ?? "");
-  return { all, last: (name) => all(name).at(-1), flag: (name) => all(name).length > 0 };
-}
-
-const request = (...argv: string[]) => parseRun(given(["-kernel", "vmlinux", ...argv]));
 const MIB = 2 ** 20;
 
 describe("cli options: sizes", () => {
@@ -159,6 +148,14 @@ describe("cli options: run", () => {
     }
   });
 
+  it("take the folder of a function in sysfs for its address", () => {
+    for (const path of ["/sys/bus/pci/devices/0000:01:00.0", "/sys/devices/pci0000:00/0000:00:1c.0/0000:01:00.0/"]) {
+      expect(request("-device", `vfio-pci,sysfsdev=${path}`).devices).toEqual([
+        { driver: "vfio-pci", host: "0000:01:00.0" },
+      ]);
+    }
+  });
+
   it("join a drive with the device that uses it", () => {
     const { devices } = request("-drive", "file=d.img,if=none,id=d0,readonly=on", "-device", "nvme,drive=d0,serial=S1");
     expect(devices).toEqual([{ driver: "nvme", file: "d.img", readonly: true, serial: "S1" }]);
@@ -197,7 +194,8 @@ describe("cli options: run", () => {
 
   const refusals: [string[], RegExp, RegExp][] = [
     [["-M", "pseris"], /unknown machine "pseris"/, /-M pseries/],
-    [["-M", "pc"], /unknown machine "pc"/, /the machines are: pseries/],
+    [["-M", "virt"], /unknown machine "virt"/, /the machines are: pseries, pc, q35/],
+    [["-M", "pseries-7.2"], /unknown machine "pseries-7.2"/, /no versions here: write -M pseries/],
     [["-M", "pseries,dwd=on"], /-machine: unknown property "dwd"/, /did you mean ddw/],
     [["-m", "12Q"], /-m: size: "12Q" is not a size/, /512M/],
     [["-m", "512,slots=3"], /-m: unknown property "slots"/, /known: size/],
@@ -240,6 +238,12 @@ describe("cli options: run", () => {
     [["-drive", "file=x,if=ide"], /if=ide is not possible/, /none, scsi/],
     [["-drive", "file=x,id=d0", "-drive", "file=y,id=d0"], /two drives have the id "d0"/, /one drive/],
     [["-device", "spapr-vscsi,id=a", "-device", "edu,id=a"], /two devices have the id "a"/, /one device/],
+    [["-object", "iommufd,id=i0"], /machine pseries has no iommufd/, /groups and a container/],
+    [["-device", "vfio,host=01:00.0,iommufd=i0"], /machine pseries has no iommufd/, /groups and a container/],
+    [["-device", "vfio,host=01:00.0,fd=5"], /fd=5 needs iommufd=/, /vfiofd=/],
+    [["-device", "vfio,sysfsdev=/sys/x"], /sysfsdev=\/sys\/x is not a PCI function/, /\/sys\/bus\/pci\/devices/],
+    [["-device", "vfio,host=01:00.0,sysfsdev=/sys/01:00.0"], /both given/, /which function/],
+    [["-cpu", "max"], /unknown CPU model "max"/, /power9/],
     [["-global", "nonsense"], /not DRIVER.PROPERTY=VALUE/, /ddw/],
     [["-global", "virtio.x=1"], /unknown driver "virtio"/, /spapr-pci-host-bridge/],
     [["-global", "spapr-pci-host-bridge.dww=1"], /unknown property "dww"/, /did you mean ddw/],
@@ -251,15 +255,6 @@ describe("cli options: run", () => {
     [["-kernel", ""], /no kernel is given/, /-kernel FILE/],
   ];
   for (const [argv, message, hint] of refusals) {
-    it(`refuse ${argv.join(" ")} with one clear line`, () => {
-      let error: unknown;
-      try {
-        request(...argv);
-      } catch (caught) {
-        error = caught;
-      }
-      expect(error).toMatchObject({ message: expect.stringMatching(message), hint: expect.stringMatching(hint) });
-      expect(exitStatusOf(error)).toBe(2);
-    });
+    it(`refuse ${argv.join(" ")} with one clear line`, () => expectRefusal(argv, message, hint));
   }
 });

@@ -1,5 +1,5 @@
 // What people read: summaries, columns, numbers, colours that know when to stay away.
-import type { PseriesSummary } from "@minivmm/vmm";
+import type { PcSummary, PseriesSummary } from "@minivmm/vmm";
 import { describe, expect, it } from "vitest";
 import { columns } from "../src/render/columns.ts";
 import { duration, large } from "../src/render/numbers.ts";
@@ -141,6 +141,70 @@ describe("cli render: summary", () => {
       "             real mode  virtual mode  user space\n  H_PUT_TCE          5             0           1",
     );
     expect(text).not.toMatch(/DMA mapping|Devices|Interrupts/);
+  });
+});
+
+describe("cli render: summary of machine pc", () => {
+  const pc: PcSummary = {
+    machine: "pc",
+    accelerator: "kvm",
+    cpus: 2,
+    timeline: [
+      { name: "threads started", ms: 61.2, instructions: 0 },
+      { name: "power off", ms: 2310, instructions: 0 },
+    ],
+    runMs: 2100,
+    domains: [
+      { name: "default", functions: ["0000:02:00.0", "0000:03:00.0"], mappedBytes: 2 ** 30, enforcesSnoop: true },
+      { name: "descriptor 8", functions: ["0000:04:00.0"], mappedBytes: 2 ** 30, enforcesSnoop: false },
+      { name: "iommufd i0", functions: ["0000:05:00.0"], mappedBytes: 2 ** 30, enforcesSnoop: null },
+    ],
+    devices: [
+      { name: "disk", slot: 1, problems: [], directBytes: 16384 },
+      { name: "dev1", slot: 2, problems: ["the host took it back while the guest ran"] },
+    ],
+    interrupts: { lines: 1204, messages: 0, lost: 1 },
+    exits: { ports: 51234, memory: 310, interrupted: 12 },
+    unclaimed: { ports: 40, memory: 0 },
+    problems: ["KVM does not take group 3: EEXIST"],
+    console: { outputBytes: 1, inputBytes: 0, inputDropped: 0 },
+  };
+
+  it("is plain columns with everything that was counted", () => {
+    expect(renderSummary(pc, styleFor({}, {}))).toBe(
+      [
+        "Timeline",
+        "  threads started   61 ms",
+        "  power off        2.31 s",
+        "",
+        "Guest",
+        "  CPUs       2, in KVM",
+        "  time       2.10 s",
+        "  exits      51,234 ports, 310 memory, 12 interrupted",
+        "  unclaimed  40 port accesses, 0 memory accesses",
+        "  ! KVM does not take group 3: EEXIST",
+        "",
+        "IOMMU domains",
+        "  default: 0000:02:00.0, 0000:03:00.0; 1,024 MiB of RAM pinned, DMA always snoops",
+        "  descriptor 8: 0000:04:00.0; 1,024 MiB of RAM pinned, DMA may not snoop",
+        "  iommufd i0: 0000:05:00.0; 1,024 MiB of RAM pinned",
+        "",
+        "Devices",
+        "  disk in slot 1, 16,384 bytes of BARs without exits",
+        "  dev1 in slot 2",
+        "  ! the host took it back while the guest ran",
+        "",
+        "Interrupts from this program",
+        "  lines     1,204",
+        "  lost          1",
+        "  messages      0",
+      ].join("\n"),
+    );
+  });
+
+  it("has no section without content", () => {
+    const text = renderSummary({ ...pc, domains: [], devices: [], interrupts: {}, problems: [] }, styleFor({}, {}));
+    expect(text).not.toMatch(/IOMMU domains|Devices|Interrupts|!/);
   });
 });
 

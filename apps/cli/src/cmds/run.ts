@@ -1,53 +1,64 @@
-// `minivmm run`: from a typed request to an exit status. Files are read and checked first, then the host is opened,
-// then the machine runs; what was opened is closed in reverse order however the run ends.
-import type { Host } from "@minivmm/host";
-import { type ConsoleBackend, createVm, type Vm, type VmConfig, type VmExit } from "@minivmm/vmm";
+// `minivmm run`: from a typed request to an exit status. Files are read and checked first, then the machine is made on its
+// host and runs; what was opened is closed in reverse order however the run ends.
+import type { ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
 import { watchSignals } from "../console/signals.ts";
 import { TerminalConsole } from "../console/terminal.ts";
 import { CliError, EXIT_OK } from "../errors.ts";
-import { openHost } from "../host/open.ts";
-import { closeDevices, deviceConfigs } from "../host/plug.ts";
 import { readInitrd } from "../image/initrd.ts";
 import { checkKernelFile } from "../image/kernel.ts";
 import { type CliIo, errStyle } from "../io.ts";
-import type { RunRequest } from "../options/run-options.ts";
+import type { Launcher } from "../launcher.ts";
+import { KERNELS, type RunRequest } from "../options/run-options.ts";
+import { pcLauncher } from "../pc/launcher.ts";
+import { pseriesLauncher } from "../pseries/launcher.ts";
 import { writeSummary } from "../render/summary-file.ts";
 
 /** Runs a VM to its end. Resolves with the exit status; throws MinivmmError for what prevents or breaks the run. */
 export async function run(request: RunRequest, io: CliIo): Promise<number> {
-  checkKernelFile(request.kernel);
+  const { machine } = request;
+  checkKernelFile(request.kernel, KERNELS[machine.machine]);
   const initrd = request.initrd === undefined ? undefined : readInitrd(request.initrd);
-  using opened = openHost(request.host);
-  const session = new RunSession(request, initrd, io);
+  using launcher =
+    machine.machine === "pc" ? pcLauncher(machine, request, initrd) : pseriesLauncher(machine, request, initrd);
+  return await runWith(launcher, request, io);
+}
+
+/** The run itself, with machines from `launcher`, which stays open. */
+export async function runWith(launcher: Launcher, request: RunRequest, io: CliIo): Promise<number> {
+  const session = new RunSession(launcher, request, io);
   try {
-    const exit = await session.run(opened.host);
-    if (exit.reason === "halt") throw cpuHalted(exit);
+    const exit = await session.run();
+    if (exit.reason === "halt") throw halted(request, exit);
     return session.signalStatus ?? EXIT_OK;
   } finally {
     session.close();
   }
 }
 
-function cpuHalted(exit: VmExit): CliError {
-  return new CliError(`the virtual CPU stopped: ${exit.message ?? "it cannot go on"}`, {
+function halted({ machine }: RunRequest, { message = "it cannot go on" }: VmExit): CliError {
+  const far = "--summary - shows how far it came";
+  if (machine.machine === "pc") {
+    return new CliError(`the virtual machine stopped: ${message}`, { code: "CPU_HALTED", hint: far });
+  }
+  return new CliError(`the virtual CPU stopped: ${message}`, {
     code: "CPU_HALTED",
-    hint: "the guest ran into something that this CPU does not do; --summary - shows how far it came",
+    hint: `the guest ran into something that this CPU does not do; ${far}`,
   });
 }
 
 /** The machines of one run (one, or several when the guest restarts itself), and the terminal they share. */
 class RunSession {
+  private readonly launcher: Launcher;
   private readonly request: RunRequest;
-  private readonly initrd: Uint8Array | undefined;
   private readonly io: CliIo;
   private readonly signals = watchSignals(() => this.leave());
   private terminal: TerminalConsole | undefined;
-  private vm: Vm | undefined;
+  private vm: Vm<VmSummary> | undefined;
   private leaving = false;
 
-  constructor(request: RunRequest, initrd: Uint8Array | undefined, io: CliIo) {
+  constructor(launcher: Launcher, request: RunRequest, io: CliIo) {
+    this.launcher = launcher;
     this.request = request;
-    this.initrd = initrd;
     this.io = io;
   }
 
@@ -55,9 +66,9 @@ class RunSession {
     return this.signals.status;
   }
 
-  async run(host: Host): Promise<VmExit> {
+  async run(): Promise<VmExit> {
     for (;;) {
-      const vm = await this.start(host);
+      const vm = await this.start();
       const exit = await vm.run();
       if (exit.reason === "reset" && this.request.reboot && !this.leaving) {
         vm.close();
@@ -82,23 +93,18 @@ class RunSession {
   }
 
   /** A machine that is ready to run. The terminal is taken only once nothing can be refused any more. */
-  private async start(host: Host): Promise<Vm> {
-    const devices = deviceConfigs(this.request.devices);
+  private async start(): Promise<Vm<VmSummary>> {
     const console: ConsoleBackend = {
       write: (bytes) => this.terminal?.write(bytes),
       onInput: (deliver) => {
         this.deliver = deliver;
       },
     };
-    try {
-      this.vm = await createVm(host, { ...this.machineConfig(), devices, console });
-    } catch (error) {
-      closeDevices(devices);
-      throw error;
-    }
-    if (this.leaving) this.vm.stop();
+    const vm = await this.launcher.launch(console);
+    this.vm = vm;
+    if (this.leaving) vm.stop();
     if (this.request.console === "stdio") this.takeTerminal();
-    return this.vm;
+    return vm;
   }
 
   private deliver: (bytes: Uint8Array) => void = () => {};
@@ -111,15 +117,5 @@ class RunSession {
       onInput: (bytes) => this.deliver(bytes),
       onQuit: () => this.leave(),
     });
-  }
-
-  private machineConfig(): Omit<VmConfig, "devices" | "console"> {
-    const { machine, kernel, append } = this.request;
-    return {
-      ...machine,
-      kernel: { path: kernel },
-      append,
-      ...(this.initrd === undefined ? {} : { initrd: this.initrd }),
-    };
   }
 }

@@ -137,7 +137,7 @@ function ramRegion(
   };
 }
 
-/** The monitor has machine pseries answer each access to a BAR itself; an x86 machine's KVM would have it mapped. */
+/** The monitor has machine pseries answer each access to a BAR itself, and KVM map those of machine pc. */
 function barRegion(bdf: string, bar: BarFacts, request: DescribeRequest, cpus: readonly GuestCpu[]): RegionReport {
   const { kind, index, size, prefetchable, mappable, msixTable } = bar;
   const access = request.kind === "pc" && request.kvm && mappable !== "no" ? "mapped" : "trapped";
@@ -161,14 +161,14 @@ function barRegion(bdf: string, bar: BarFacts, request: DescribeRequest, cpus: r
 
 function notesOf(
   host: Host,
-  { kind, machine, runnable, kvm }: DescribeRequest,
+  { kind, machine, runnable, kvm, host: { kind: hostKind } }: DescribeRequest,
   containers: readonly ContainerFacts[],
   assumed: boolean,
 ): string[] {
   const notes = containers.flatMap(({ name, why }) =>
     why === null ? [] : [`container ${name} could not be asked: ${why}`],
   );
-  if (!runnable) notes.push(`machine ${machine} is described only: \`minivmm run\` has no such machine`);
+  if (!runnable) notes.push(describedOnly(machine));
   if (assumed) notes.push("the host does not name its CPU: Intel is assumed (-cpu-vendor amd for the other)");
   if (kind === "pc" && kvm && host.arch !== "x86_64") notes.push(`the host is ${host.arch}: its KVM runs no x86 guest`);
   if (kind === "pseries" && kvm && host.arch !== "ppc64le") {
@@ -177,5 +177,15 @@ function notesOf(
   if (kind === "pseries" && containers.some(({ iommu }) => iommu === "type1")) {
     notes.push("machine pseries cannot pass functions through here: the host's IOMMU is not of the sPAPR kind");
   }
+  if (kind === "pc" && kvm && hostKind === "model") {
+    notes.push(
+      "this is what a kernel like the modelled one does; a run on a modelled host has its CPU in this machine's KVM, which knows nothing of modelled devices: BARs are trapped, RAM is WB",
+    );
+  }
   return notes;
+}
+
+/** Of a machine pc with its CPU in software. */
+export function describedOnly(machine: string): string {
+  return `machine ${machine} is described only: \`minivmm run\` has it in KVM, not in software`;
 }

@@ -13,6 +13,7 @@ import {
   predictLockedMemory,
 } from "@minivmm/vmm/attributes";
 import type { DescribeRequest } from "../options/describe-request.ts";
+import { describedOnly } from "./attrs-report.ts";
 
 /** "fits": at the start and in the worst case. "fits-start": what the guest may add does not. "too-little": no start. */
 export type Verdict = "fits" | "fits-start" | "too-little" | "cannot-start";
@@ -88,7 +89,7 @@ function obstacleOf(
   if (wrong === undefined) return null;
   return pseries
     ? "machine pseries needs a host with an sPAPR TCE IOMMU, and this one has none"
-    : "an x86 machine needs a host with a type1 IOMMU, and this one has sPAPR's";
+    : "machine pc needs a host with a type1 IOMMU, and this one has sPAPR's";
 }
 
 /** As the kernel tests it: whole pages, what is charged already included, the limit itself allowed. */
@@ -127,7 +128,7 @@ function remediesOf(
 }
 
 function notesOf(
-  { kind, machine, runnable }: DescribeRequest,
+  { machine, runnable, devices }: DescribeRequest,
   containers: readonly ContainerFacts[],
   { ipcLock, locked }: LockFacts,
   kernelKnown: boolean,
@@ -136,14 +137,17 @@ function notesOf(
   const notes = containers.flatMap(({ name, why, iommu }) =>
     why === null ? [] : [`container ${name} could not be asked, ${iommu} as usual is assumed: ${why}`],
   );
-  if (!runnable) notes.push(`machine ${machine} is described only: \`minivmm run\` has no such machine`);
+  if (!runnable) notes.push(describedOnly(machine));
   if (ipcLock === null)
     notes.push("whether this process has CAP_IPC_LOCK is not known; with it the limit does not count");
   if (locked === null) notes.push("what this process has locked already is not known; none is assumed");
   if (!kernelKnown) notes.push("the kernel's release is not known: sums are those of Linux 6.12");
   if (kernelKnown && !chargesTables) notes.push("the kernel is older than 4.7, for which KVM's tables may count less");
-  if (kind === "pc" && containers.length > 0)
-    notes.push("firmware and expansion ROMs that an x86 monitor maps for DMA add a few MiB, which are not counted");
+  if (devices.some((device) => device.driver === "vfio-pci" && device.iommufd !== undefined)) {
+    notes.push(
+      "an iommufd counts for the user, not for the process: what the user's other processes have so adds to it",
+    );
+  }
   if (containers.length > 0) {
     notes.push("memory that the process locks otherwise (mlock) counts against the same limit");
   }

@@ -1,14 +1,20 @@
 // From what the command line asks to plug in to the VMM's device configuration: opens disk images, makes device models.
-import { edu, fileDisk, nvme } from "@minivmm/pci/devices";
-import type { DeviceConfig, ScsiDiskConfig } from "@minivmm/vmm";
-import type { DeviceRequest } from "../options/device.ts";
+import { type After, edu, fileDisk, nvme } from "@minivmm/pci/devices";
+import type { DeviceConfig, EmulatedConfig, ScsiDiskConfig, VfioPciConfig } from "@minivmm/vmm";
+import { type DeviceRequest, isPciDevice, type PciDeviceRequest } from "../options/device.ts";
 import type { ScsiDiskRequest } from "../options/scsi.ts";
 
+type PciConfig = VfioPciConfig | EmulatedConfig;
+/** Time for models that take some. Default: real timers of this thread. */
+type ModelClock = { readonly after?: After };
+
 /** Models own what they were given and close it with themselves. Throws PciError DISK. */
-export function deviceConfigs(requests: readonly DeviceRequest[]): DeviceConfig[] {
+export function deviceConfigs(requests: readonly PciDeviceRequest[], clock?: ModelClock): PciConfig[];
+export function deviceConfigs(requests: readonly DeviceRequest[], clock?: ModelClock): DeviceConfig[];
+export function deviceConfigs(requests: readonly DeviceRequest[], clock: ModelClock = {}): DeviceConfig[] {
   const made: DeviceConfig[] = [];
   try {
-    for (const request of requests) made.push(deviceConfig(request));
+    for (const request of requests) made.push(deviceConfig(request, clock));
   } catch (error) {
     closeDevices(made);
     throw error;
@@ -16,7 +22,7 @@ export function deviceConfigs(requests: readonly DeviceRequest[]): DeviceConfig[
   return made;
 }
 
-/** For configurations that no machine has taken over. */
+/** For configurations that no machine has taken over; those that one has closed stay closed. */
 export function closeDevices(configs: readonly DeviceConfig[]): void {
   for (const config of configs) {
     if (config.driver === "emulated") config.device.close();
@@ -35,21 +41,16 @@ function scsiDisks(requests: readonly ScsiDiskRequest[]): ScsiDiskConfig[] {
   return made;
 }
 
-function deviceConfig(request: DeviceRequest): DeviceConfig {
-  if (request.driver === "spapr-vscsi") return { ...request, disks: scsiDisks(request.disks) };
-  const placed = {
-    ...(request.id === undefined ? {} : { id: request.id }),
-    ...(request.slot === undefined ? {} : { slot: request.slot }),
-  };
-  switch (request.driver) {
-    case "vfio-pci":
-      return request;
-    case "nvme": {
-      const disk = fileDisk(request.file, { readonly: request.readonly });
-      const serial = request.serial === undefined ? {} : { serial: request.serial };
-      return { driver: "emulated", device: nvme({ disk, ...serial }), ...placed };
-    }
-    case "edu":
-      return { driver: "emulated", device: edu(), ...placed };
+function deviceConfig(request: DeviceRequest, clock: ModelClock): DeviceConfig {
+  if (!isPciDevice(request)) return { ...request, disks: scsiDisks(request.disks) };
+  if (request.driver === "vfio-pci") return request;
+  const { id, slot } = request;
+  const placed = { ...(id === undefined ? {} : { id }), ...(slot === undefined ? {} : { slot }) };
+  if (request.driver === "edu") {
+    const device = edu(clock.after === undefined ? {} : { after: clock.after });
+    return { driver: "emulated", device, ...placed };
   }
+  const disk = fileDisk(request.file, { readonly: request.readonly });
+  const serial = request.serial === undefined ? {} : { serial: request.serial };
+  return { driver: "emulated", device: nvme({ disk, ...serial }), ...placed };
 }

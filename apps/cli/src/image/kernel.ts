@@ -2,8 +2,8 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { CliError, reasonOf } from "../errors.ts";
 
-/** Throws CliError USAGE_KERNEL. */
-export function checkKernelFile(path: string): void {
+/** `kind` is what the machine takes, for the hint. Throws CliError USAGE_KERNEL. */
+export function checkKernelFile(path: string, kind: string): void {
   let why: string | undefined;
   try {
     const fd = openSync(path, "r");
@@ -16,6 +16,6 @@ export function checkKernelFile(path: string): void {
   throw new CliError(`cannot read the kernel: ${path}: ${why}`, {
     code: "USAGE_KERNEL",
     details: { path },
-    hint: "give the path of an uncompressed kernel (vmlinux); `minivmm image pull debian-ppc64el` fetches one",
+    hint: `give the path of ${kind}`,
   });
 }

@@ -1,12 +1,13 @@
 // What `minivmm attrs` and `minivmm memlock` are asked about: a VM in the words of `minivmm run`, which need not run. A
-// kernel is not wanted, disks are not opened, and x86 machines may be described too.
+// kernel is not wanted, disks are not opened, and an x86 machine may have a CPU in software.
 import type { VfioPciConfig } from "@minivmm/vmm";
 import { usageError } from "../errors.ts";
 import { type DeviceRequest, parseDevices } from "./device.ts";
 import type { Given } from "./given.ts";
 import { type HostRequest, parseHost } from "./host.ts";
-import { MACHINES, type MachineRequest, parseMachine } from "./machine.ts";
+import { type MachineRequest, readMachine } from "./machine.ts";
 import { splitCommas } from "./properties.ts";
+import type { PseriesRequest } from "./pseries-machine.ts";
 import { suggestion } from "./suggest.ts";
 
 export const CPU_VENDORS = ["intel", "amd", "power"] as const;
@@ -16,7 +17,7 @@ export interface DescribeRequest {
   /** As it was written: "pseries", "pc", "q35". */
   readonly machine: string;
   readonly kind: "pseries" | "pc";
-  /** `minivmm run` has this machine. */
+  /** `minivmm run` has this machine: machine pc only in KVM. */
   readonly runnable: boolean;
   readonly memoryBytes: number;
   readonly kvm: boolean;
@@ -29,55 +30,51 @@ export interface DescribeRequest {
   readonly json: boolean;
 }
 
-/** Machines of x86, by the names that scripts have. */
-const X86_MACHINES = ["pc", "q35"] as const;
 const DEFAULT_DMA_WINDOW = 0x4000_0000;
+/** Of these a pc has none. */
+const NO_WINDOWS: Partial<PseriesRequest> = {};
 
 /** Throws CliError USAGE_OPTION. */
 export function parseDescribe(given: Given): DescribeRequest {
-  const type = machineType(given.last("machine"));
-  const x86 = (X86_MACHINES as readonly string[]).includes(type);
-  const machine = parseMachine(x86 ? asPseries(given) : given);
-  const cpuVendor = parseVendor(given.last("cpu-vendor"), type, x86);
+  const machine = readMachine(given);
+  const kind = machine.machine;
+  const name = machineName(given.last("machine"));
+  const kvm = machine.accel === "kvm";
+  const { ddw, dmaWindowBytes, vfioAccel } = machine.machine === "pseries" ? machine : NO_WINDOWS;
+  const cpuVendor = parseVendor(given.last("cpu-vendor"), name, kind === "pc");
   return {
-    machine: type,
-    kind: x86 ? "pc" : "pseries",
-    runnable: (MACHINES as readonly string[]).includes(type),
+    machine: name,
+    kind,
+    runnable: kind === "pseries" || kvm,
     memoryBytes: wholePages(machine),
-    kvm: machine.accel === "kvm",
-    ddw: machine.ddw ?? true,
-    dmaWindowBytes: windowSize(machine.dmaWindowBytes ?? DEFAULT_DMA_WINDOW),
-    vfioAccel: machine.vfioAccel ?? true,
+    kvm,
+    ddw: ddw ?? true,
+    dmaWindowBytes: windowSize(dmaWindowBytes ?? DEFAULT_DMA_WINDOW),
+    vfioAccel: vfioAccel ?? true,
     host: parseHost(given.last("host")),
-    devices: parseDevices(given),
+    devices: parseDevices(given, kind),
     ...(cpuVendor === undefined ? {} : { cpuVendor }),
     json: given.flag("json"),
   };
 }
 
-/** The functions that are passed through. Throws CliError USAGE_OPTION for one that is given twice. */
+/**
+ * The functions that are passed through. An iommufd is asked about as a container of its own: the IOMMU domain is alike.
+ * Throws CliError USAGE_OPTION for one that is given twice.
+ */
 export function passedFunctions({ devices }: DescribeRequest): VfioPciConfig[] {
   const passed = devices.flatMap((device) => (device.driver === "vfio-pci" ? [device] : []));
   const twice = passed.find(({ host }, index) => passed.findIndex((each) => each.host === host) !== index);
   if (twice !== undefined)
     throw usageError(`device ${twice.host} is given twice`, "a function can be passed through once");
-  return passed;
+  return passed.map(({ iommufd, deviceFd: _, ...rest }) =>
+    iommufd === undefined ? rest : { ...rest, container: `iommufd ${iommufd.id}` },
+  );
 }
 
-function machineType(text = "pseries"): string {
+function machineName(text = "pseries"): string {
   const [first = ""] = splitCommas(text);
   return first.startsWith("type=") ? first.slice("type=".length) : first;
-}
-
-/** The rest of an x86 machine's options means the same there; its CPUs do not matter here. */
-function asPseries(given: Given): Given {
-  const last = (name: string): string | undefined => {
-    if (name === "cpu" || name === "smp") return undefined;
-    const value = given.last(name);
-    if (name !== "machine" || value === undefined) return value;
-    return ["pseries", ...splitCommas(value).slice(1)].map((item) => item.replaceAll(",", ",,")).join(",");
-  };
-  return { flag: given.flag, all: given.all, last };
 }
 
 function parseVendor(text: string | undefined, machine: string, x86: boolean): CpuVendor | undefined {

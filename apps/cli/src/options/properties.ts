@@ -49,6 +49,11 @@ export class Properties {
     return value;
   }
 
+  /** Whether it is given; it does not become known by that. */
+  has(key: string): boolean {
+    return this.values.has(key);
+  }
+
   required(key: string, example: string): string {
     const value = this.text(key);
     if (value !== undefined) return value;

@@ -3,7 +3,7 @@ import { usageError } from "../errors.ts";
 import { type DeviceRequest, parseDevices } from "./device.ts";
 import type { Given } from "./given.ts";
 import { type HostRequest, parseHost } from "./host.ts";
-import { type MachineRequest, parseMachine } from "./machine.ts";
+import { type MachineName, type MachineRequest, parseMachine } from "./machine.ts";
 import { suggestion } from "./suggest.ts";
 
 export interface RunRequest {
@@ -20,6 +20,12 @@ export interface RunRequest {
   /** File for the summary, "-" for standard error. */
   readonly summary?: string;
 }
+
+/** What a machine's kernel is, and where one comes from: the rest of a hint. */
+export const KERNELS: Readonly<Record<MachineName, string>> = {
+  pseries: "an uncompressed kernel (vmlinux); `minivmm image pull debian-ppc64el` fetches one",
+  pc: "a bzImage, such as /boot/vmlinuz-* of a distribution, or an x86-64 vmlinux",
+};
 
 /** Options whose only meaning is that something is absent, with the values that say so. */
 const ABSENT: Readonly<Record<string, readonly string[]>> = {
@@ -46,10 +52,10 @@ export function parseRun(given: Given): RunRequest {
   }
   const machine = parseMachine(given);
   const host = parseHost(given.last("host"));
-  const devices = parseDevices(given);
+  const devices = parseDevices(given, machine.machine);
   const kernel = given.last("kernel");
   if (kernel === undefined || kernel === "") {
-    throw usageError("no kernel is given", "add -kernel FILE; `minivmm image pull debian-ppc64el` fetches one");
+    throw usageError("no kernel is given", `add -kernel FILE, ${KERNELS[machine.machine]}`);
   }
   const optional = { initrd: given.last("initrd"), name: given.last("name"), summary: given.last("summary") };
   return {

@@ -1,0 +1,35 @@
+// Machines pseries: all of a machine is in this thread, on a host that is opened once and outlives each of them.
+import { createVm } from "@minivmm/vmm";
+import { openHost } from "../host/open.ts";
+import { closeDevices, deviceConfigs } from "../host/plug.ts";
+import type { Launcher } from "../launcher.ts";
+import type { PseriesRequest } from "../options/pseries-machine.ts";
+import type { RunRequest } from "../options/run-options.ts";
+
+/** Opens the host. Throws MinivmmError. */
+export function pseriesLauncher(
+  machine: PseriesRequest,
+  { host, kernel, append, devices: requests }: RunRequest,
+  initrd: Uint8Array | undefined,
+): Launcher {
+  const opened = openHost(host);
+  return {
+    async launch(console) {
+      const devices = deviceConfigs(requests);
+      try {
+        return await createVm(opened.host, {
+          ...machine,
+          kernel: { path: kernel },
+          append,
+          ...(initrd === undefined ? {} : { initrd }),
+          devices,
+          console,
+        });
+      } catch (error) {
+        closeDevices(devices);
+        throw error;
+      }
+    },
+    [Symbol.dispose]: () => opened.close(),
+  };
+}
