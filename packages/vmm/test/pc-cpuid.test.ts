@@ -41,6 +41,8 @@ const INTEL: CpuidEntry[] = [
   leaf(0x4000_0000, { eax: 0x4000_0001, ebx: word("KVMK") }),
   leaf(0x8000_0001, { ecx: 0x121 }),
   leaf(0x8000_0008, { eax: 0x3034 }),
+  leaf(0x8000_001d, { flags: INDEXED }),
+  leaf(0x8000_001e),
 ];
 
 const AMD: CpuidEntry[] = [
@@ -142,6 +144,8 @@ describe("vmm pc: CPUID", () => {
   it("leaves AMD's bits of an Intel CPU alone, and has no levels where leaf 0 ends before them", () => {
     expect(find(of(INTEL, 1, 2), 0x8000_0001).ecx).toBe(0x121);
     expect(find(of(INTEL, 1, 2), 0x8000_0008).ecx).toBe(0);
+    expect(find(of(INTEL, 1, 2), 0x8000_001d)).toEqual(leaf(0x8000_001d, { flags: INDEXED }));
+    expect(find(of(INTEL, 1, 2), 0x8000_001e)).toEqual(leaf(0x8000_001e));
     const old = INTEL.map((entry) => (entry.function === 0 ? { ...entry, eax: 0xa } : entry));
     expect(of(old, 0, 2).filter((entry) => entry.function === 0xb || entry.function === 0x1f)).toEqual([]);
     expect(of(AMD, 0, 2).filter((entry) => entry.function === 0x8000_0026)).toEqual([]);

@@ -3,6 +3,7 @@
 // Source: Intel 64 SDM volume 2A, CPUID; AMD64 APM volume 3, appendix E; Linux Documentation/virt/kvm/api.rst.
 // Invariants: no leaf keeps an APIC id, a core count or a number of sharers of the host; no feature is invented but those
 // that KVM's own interrupt controller brings (x2APIC, deadline timer).
+import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from "@minivmm/kvm";
 
 /** `struct kvm_cpuid_entry2`; registers are unsigned. */
 export interface CpuidEntry {
@@ -23,9 +24,6 @@ export interface CpuTopology {
   /** The local APIC's timer takes deadlines (KVM_CAP_TSC_DEADLINE_TIMER). */
   readonly tscDeadline: boolean;
 }
-
-/** `flags`: the leaf has sub-leaves, and `index` counts. */
-export const KVM_CPUID_FLAG_SIGNIFCANT_INDEX = 1;
 
 const LEAF_1_ECX_X2APIC = 1 << 21;
 const LEAF_1_ECX_TSC_DEADLINE = 1 << 24;
@@ -87,9 +85,9 @@ function adapt(entry: CpuidEntry, { index, count, tscDeadline }: CpuTopology, am
     case 0x8000_0008:
       return amd ? { ...entry, ecx: (entry.ecx & ~0xf0ff) | (idBits(count) << 12) | (count - 1) } : entry;
     case 0x8000_001d:
-      return { ...entry, eax: withSharers(entry.eax, cacheLevel(entry.eax) >= 3 ? count - 1 : 0) };
+      return amd ? { ...entry, eax: withSharers(entry.eax, cacheLevel(entry.eax) >= 3 ? count - 1 : 0) } : entry;
     case 0x8000_001e:
-      return { ...entry, eax: index, ebx: index & 0xff, ecx: 0, edx: 0 };
+      return amd ? { ...entry, eax: index, ebx: index & 0xff, ecx: 0, edx: 0 } : entry;
     default:
       return entry;
   }
