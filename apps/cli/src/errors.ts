@@ -1,11 +1,12 @@
 // The command's own error class, and the one place where any error becomes text for a person:
 //   minivmm: what: on what: why
 //     1. why that happened (each cause, numbered)
-//   hint: what to do about it
+//   hint: what to do about it, and which command or option does it (remedies.ts)
 // Codes that start with USAGE_ are mistakes in what was asked for (exit status 2); everything else is a failure (1).
 // Invariant: one line each, whatever bytes a file name or a message holds; no stack trace without --debug.
 import { getSystemErrorMap } from "node:util";
 import { MinivmmError, type MinivmmErrorOptions } from "@minivmm/host";
+import { ownRemedy } from "./remedies.ts";
 
 export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
@@ -88,8 +89,11 @@ export function renderError(error: unknown, { debug = false }: RenderErrorOption
     said = text;
   }
   const hint = error instanceof MinivmmError ? error.hint : undefined;
+  const own = ownRemedy(error);
   if (hint !== undefined) lines.push(`hint: ${oneLine(hint)}`);
-  else if (!expected) lines.push("hint: this is a defect of minivmm; --debug shows where");
+  if (own !== null) lines.push(`hint: ${oneLine(own)}`);
+  if (hint === undefined && own === null && !expected)
+    lines.push("hint: this is a defect of minivmm; --debug shows where");
   if (debug) {
     for (const each of [error, ...causesOf(error)]) {
       if (each instanceof Error && each.stack !== undefined) lines.push(each.stack);

@@ -270,11 +270,12 @@ describe("cli doctor: groups and devices", () => {
       message: "0000:03:00.0 is a bridge",
     });
     const id = model.topology.get(DISK).group?.id ?? -1;
-    const group = VfioGroup.open(model.spawn(), id);
+    const group = VfioGroup.open(model.spawn({ comm: "qemu" }), id);
     expect(examine(model, DISK).failing).toEqual(["group-nodes"]);
     expect(examine(model).of("group-nodes")).toMatchObject({
       status: "WARN",
       message: `open elsewhere: /dev/vfio/${id}`,
+      remedy: expect.stringMatching(/^process \d+ \(qemu\) has \/dev\/vfio\/\d+ open: end it, or choose another/),
     });
     group.close();
   });

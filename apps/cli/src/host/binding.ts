@@ -5,7 +5,7 @@
 // was touched has its former override and driver, or what could not be restored is told.
 import { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, EPERM, errnoName, type Host, type MinivmmError } from "@minivmm/host";
 import { type FunctionFacts, functionFacts, groupOwnership, isVfioPciDriver, textFile } from "@minivmm/pci-hotreset";
-import { driverOf, fullBdf, groupMembers } from "@minivmm/vfio-core";
+import { driverOf, fullBdf, groupMembers, holdersText } from "@minivmm/vfio-core";
 import { CliError } from "../errors.ts";
 import { type Use, usesOf } from "./in-use.ts";
 
@@ -196,14 +196,14 @@ function obstaclesOf(
   }
   for (const use of uses) found.push(inUse(bdf, use));
   if (group !== null && isVfioPciDriver(facts.driver)) {
-    const { state, node } = groupOwnership(host, group, []);
-    const message = `${bdf} cannot leave ${facts.driver}: IOMMU group ${group} is in use`;
+    const { state, node, holders } = groupOwnership(host, group, []);
+    const message = `${bdf} cannot leave ${facts.driver}: IOMMU group ${group} is in use: ${holdersText(holders, node)}`;
     // The kernel would keep the writer waiting until the last user is gone.
     if (state === "busy") {
       found.push({
         code: "GROUP_BUSY",
         message,
-        remedy: `end what has ${node} open: fuser -v ${node}`,
+        remedy: holders.some((holder) => holder.node !== null) ? "end it first" : `end what fuser -v ${node} shows`,
         forcible: true,
       });
     }

@@ -37,7 +37,10 @@ export class SpaprSetup implements IommuSetup {
       throw new VmmError("machine pseries needs a host with an sPAPR TCE IOMMU, and this one has none", {
         code: "PASSTHROUGH",
         details: { type },
-        hint: "pass devices through on a POWER host, or on a modelled one such as power9",
+        hint:
+          options.host.arch === "ppc64le"
+            ? "load it: modprobe vfio_iommu_spapr_tce"
+            : "pass devices through on a POWER host, or on a modelled one such as power9",
       });
     }
     this.options = options;

@@ -2,6 +2,7 @@
 // ways to reset? With --device the questions are about that function and its group, and what stands in the way is a FAIL.
 // Source: Documentation/driver-api/vfio.rst; a group's node is asked by opening it for a moment.
 import { functionFacts, type GroupOwnership, isVfioPciDriver } from "@minivmm/pci-hotreset";
+import { holdersText } from "@minivmm/vfio-core";
 import { bridgeRelease, isBridge } from "../binding.ts";
 import type { PciListEntry } from "../pci-list.ts";
 import { type CheckResult, counted, type Examination, fail, pass, some, warn } from "./check.ts";
@@ -121,12 +122,12 @@ export function checkNodes(examination: Examination): CheckResult {
   return (worst.state === "busy" && device === null ? warn : fail)(id, message, remedy, details);
 }
 
-function nodeTrouble({ state, node }: GroupOwnership, bad: readonly GroupOwnership[]) {
+function nodeTrouble({ state, node, holders: users }: GroupOwnership, bad: readonly GroupOwnership[]) {
   const nodes = bad.filter((each) => each.state === state).map((each) => each.node);
   const list = some(nodes);
   switch (state) {
     case "busy":
-      return { message: `open elsewhere: ${list}`, remedy: `find out by whom: fuser -v ${node}` };
+      return { message: `open elsewhere: ${list}`, remedy: freeNode(users, node) };
     case "denied":
       return { message: `no permission to open ${list}`, remedy: `chown "$USER" ${nodes.join(" ")}` };
     case "absent":
@@ -134,6 +135,11 @@ function nodeTrouble({ state, node }: GroupOwnership, bad: readonly GroupOwnersh
     default:
       return { message: `cannot be opened: ${list}`, remedy: "the kernel's log (dmesg) has the reason" };
   }
+}
+
+function freeNode(users: GroupOwnership["holders"], node: string): string {
+  if (!users.some((user) => user.node !== null)) return `find out by whom: as root, fuser -v ${node}`;
+  return `${holdersText(users, node)}: end it, or choose another function`;
 }
 
 export function checkReset(examination: Examination): CheckResult {
