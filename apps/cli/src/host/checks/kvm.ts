@@ -27,8 +27,8 @@ export function checkKvm({ host }: Examination): CheckResult {
   }
 }
 
-function closed(host: Host, { errno, hint }: KvmError): string {
-  if (errno === undefined) return hint ?? `see what ${NODE} is`;
+function closed(host: Host, { errno }: KvmError): string {
+  if (errno === undefined) return `find out what that node is: ls -l ${NODE}`;
   if (errno === EACCES || errno === EPERM) return 'join its group: usermod -a -G kvm "$USER"';
   if (host.arch === "ppc64le") return "load KVM, on a bare machine: modprobe kvm_hv";
   const flags = new Set(
