@@ -257,10 +257,10 @@ describe("cli run: platform of machine pc", () => {
     expect(platform.host.ioctl(fd, 0x3b64)).toBeLessThan(0);
   });
 
-  it("throws what stands in the way, with nothing left open", () => {
+  it("throws what stands in the way, with nothing left open", async () => {
     const asked = pc("-host", "model:desktop", "-drive", "file=/nonexistent/d,id=d", "-device", "nvme,drive=d");
-    expect(() => platformOf(asked)).toThrow(/cannot open the disk image \/nonexistent\/d/);
+    await expect(platformOf(asked)).rejects.toThrow(/cannot open the disk image \/nonexistent\/d/);
     const disk = pc("-host", "model:desktop,disk=/nonexistent/d");
-    expect(() => platformOf(disk)).toThrow(/\/nonexistent\/d/);
+    await expect(platformOf(disk)).rejects.toThrow(/\/nonexistent\/d/);
   });
 });
