@@ -3,7 +3,17 @@
 // Invariants: the page lives as long as this object; its fields are read with aligned loads, because the kernel writes
 // them from another context.
 
-import { EINTR, ENODEV, errnoName, type Host, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE } from "@minivmm/host";
+import {
+  EAGAIN,
+  EINTR,
+  ENODEV,
+  errnoName,
+  type Host,
+  MAP_SHARED,
+  type Mapping,
+  PROT_READ,
+  PROT_WRITE,
+} from "@minivmm/host";
 import { check, KvmError } from "../error.ts";
 import { kvm_run_head, kvmRequests } from "../uapi.ts";
 
@@ -51,9 +61,13 @@ export class VcpuRunPage {
     });
   }
 
-  /** The exit reason (KVM_EXIT_*), or -EINTR when a signal came first. */
+  /**
+   * The exit reason (KVM_EXIT_*), or -EINTR when a signal came first. An x86 vCPU that another one has just initialised
+   * comes back with EAGAIN and is run again.
+   */
   run(): number {
-    const result = this.host.ioctl(this.fd, this.#KVM_RUN, 0);
+    let result = this.host.ioctl(this.fd, this.#KVM_RUN, 0);
+    while (result === -EAGAIN) result = this.host.ioctl(this.fd, this.#KVM_RUN, 0);
     if (result === -EINTR) return -EINTR;
     if (result < 0) check(result, "KVM_RUN", { vcpu: this.#id });
     return this.#exitReason[0] as number;

@@ -56,6 +56,7 @@ export class KvmVcpu extends X86Exits implements Disposable {
     return kvm_fpu.decode(bytes);
   }
 
+  /** Linux takes and gives all but `mxcsr`, which is 0x1f80 at reset. */
   setFpu(fpu: Partial<StructValue<typeof kvm_fpu>>): void {
     this.#ioctl("KVM_SET_FPU", kvm_fpu.encode(fpu));
   }

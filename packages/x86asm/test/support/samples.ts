@@ -4,6 +4,7 @@ import { cl, eax, ecx, MNEMONICS, type Mnemonic } from "../../src/index.ts";
 import type { Sample } from "./sample.ts";
 import { SAMPLES_16 } from "./samples-16.ts";
 import { SAMPLES_64 } from "./samples-64.ts";
+import { SAMPLES_64_SYSTEM } from "./samples-64-system.ts";
 
 /** Every condition, as a branch, a byte set and a move. */
 const CONDITIONAL: readonly Sample[] = MNEMONICS.flatMap((name): Sample[] => {
@@ -24,5 +25,5 @@ const CONDITIONAL: readonly Sample[] = MNEMONICS.flatMap((name): Sample[] => {
 
 export const SAMPLES: Readonly<Record<16 | 64, readonly Sample[]>> = {
   16: SAMPLES_16,
-  64: [...SAMPLES_64, ...CONDITIONAL],
+  64: [...SAMPLES_64, ...SAMPLES_64_SYSTEM, ...CONDITIONAL],
 };
