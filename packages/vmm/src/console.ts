@@ -17,6 +17,8 @@ export class ConsolePort {
   onInputReady: () => void = () => {};
   /** Called when the guest writes its first byte. */
   onFirstOutput: () => void = () => {};
+  /** Called when output begins to gather; whoever runs the guest flushes it before long. */
+  onGathering: () => void = () => {};
   outputBytes = 0;
   inputBytes = 0;
   inputDropped = 0;
@@ -37,6 +39,7 @@ export class ConsolePort {
     this.outputBytes += length;
     for (let i = 0; i < length; i++) {
       const byte = bytes[i]!;
+      if (this.gatheredLength === 0) this.onGathering();
       this.gathered[this.gatheredLength++] = byte;
       if (byte === NEWLINE || this.gatheredLength === OUTPUT_MAX) this.flush();
     }

@@ -46,8 +46,9 @@ class PcVm implements Vm<PcSummary> {
   private readonly machine: Worker;
   private readonly host: Host = realHost();
   private readonly watches = new Map<number, Watch>();
-  private readonly aliases: (RunPageAlias | undefined)[] = [];
-  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly aliases: RunPageAlias[] = [];
+  /** The next moment at which the machine's thread wants to be woken. */
+  private wakeUp: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
   private settleReady: { resolve(): void; reject(error: Error): void } | undefined;
   private settleRun: { resolve(end: RunEnd): void; reject(error: Error): void } | undefined;
   private last: PcSummary;
@@ -151,6 +152,7 @@ class PcVm implements Vm<PcSummary> {
   private receive(message: FromMachine): void {
     switch (message.type) {
       case "ready":
+        this.reachCpus();
         this.settleReady?.resolve();
         break;
       case "failed":
@@ -187,19 +189,27 @@ class PcVm implements Vm<PcSummary> {
   }
 
   private wakeLater(ms: number): void {
+    const at = performance.now() + ms;
+    if (this.wakeUp !== undefined && this.wakeUp.at <= at) return;
+    clearTimeout(this.wakeUp?.timer);
     const timer = setTimeout(() => {
-      this.timers.delete(timer);
+      this.wakeUp = undefined;
       this.kick(0);
     }, ms);
-    this.timers.add(timer);
+    this.wakeUp = { at, timer };
+  }
+
+  /** While the machine waits to be run its descriptors are there for certain. */
+  private reachCpus(): void {
+    for (let cpu = 0; cpu < this.shared.cpus; cpu++) {
+      this.aliases.push(new RunPageAlias(this.host, this.shared.descriptor(cpu)));
+    }
   }
 
   /** Gets a CPU's thread out of the guest. Its run page says so to a thread that is only on its way there. */
   private kick(cpu: number): void {
-    const fd = this.shared.descriptor(cpu);
-    if (fd < 0 || this.state === "ended" || this.state === "closed") return;
-    const alias = this.aliases[cpu] ?? new RunPageAlias(this.host, fd);
-    this.aliases[cpu] = alias;
+    const alias = this.aliases[cpu];
+    if (alias === undefined) return;
     alias.immediateExit = true;
     const thread = this.shared.thread(cpu);
     if (thread !== 0) this.host.threads?.interrupt(thread);
@@ -216,10 +226,9 @@ class PcVm implements Vm<PcSummary> {
   }
 
   private cleanUp(): void {
-    for (const timer of this.timers) clearTimeout(timer);
+    clearTimeout(this.wakeUp?.timer);
     for (const watch of this.watches.values()) watch.close();
-    for (const alias of this.aliases) alias?.close();
-    this.timers.clear();
+    for (const alias of this.aliases) alias.close();
     this.watches.clear();
     this.aliases.length = 0;
   }

@@ -11,6 +11,7 @@ import { BOOT_FPU, BOOT_MSRS, bootCpuState } from "../../machines/pc/cpu-state.t
 import { cpuidOfCpu, physicalAddressBits } from "../../machines/pc/cpuid.ts";
 import { type PcDeviceConfig, PcDevices } from "../../machines/pc/devices.ts";
 import { assignResources } from "../../machines/pc/firmware.ts";
+import { setLocalPins } from "../../machines/pc/local-apic.ts";
 import { PcMachine } from "../../machines/pc/machine.ts";
 import { mem64Window } from "../../machines/pc/memory-map.ts";
 import type { PcRam } from "../../machines/pc/ram.ts";
@@ -88,6 +89,7 @@ export class PcBox {
       vcpu.setCpuid(cpuidOfCpu(supported, { index, count: cpus, tscDeadline }));
       vcpu.setMsrs(BOOT_MSRS);
       vcpu.setFpu(BOOT_FPU);
+      setLocalPins(vcpu);
     });
     const first = this.kvm.vcpus[0] as KvmVcpu;
     const { regs, sregs } = bootCpuState(first.getSregs(), boot);

@@ -79,4 +79,10 @@ function runGuest(host: Host, fd: number): void {
 const host = realHost();
 shared.setThread(cpu, host.threads?.current() ?? 0);
 const fd = shared.waitForDescriptor(cpu);
-if (fd >= 0) runGuest(host, fd);
+if (fd >= 0 && shared.enter()) {
+  try {
+    runGuest(host, fd);
+  } finally {
+    shared.leave();
+  }
+}

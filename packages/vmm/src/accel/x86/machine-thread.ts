@@ -15,9 +15,13 @@ import { runCpu } from "./cpu-loop.ts";
 import { packError } from "./error-transport.ts";
 import { Letters } from "./letters.ts";
 import type { FromMachine, MachineThreadData, ToMachine } from "./messages.ts";
-import type { PcPlatform, PlatformClock, PlatformModule } from "./platform.ts";
+import type { PcPlatform, PlatformModule } from "./platform.ts";
 import { endDetail, runEnd } from "./run-end.ts";
 import { SharedState } from "./shared-state.ts";
+import { ThreadTimers } from "./timers.ts";
+
+/** Output that is no whole line is shown after so long. */
+const FLUSH_MS = 10;
 
 type Port = NonNullable<typeof parentPort>;
 
@@ -26,16 +30,7 @@ const data = workerData as MachineThreadData;
 const shared = new SharedState(data.shared);
 const tell = (message: FromMachine): void => port.postMessage(message);
 
-/** Timers of this thread are due while the guest runs, so somebody has to get it out of there. */
-const clock: PlatformClock = {
-  now: () => performance.now(),
-  after: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    timer.unref();
-    tell({ type: "wake", ms });
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
+const clock = new ThreadTimers((ms) => tell({ type: "wake", ms }));
 
 class MachineThread {
   private readonly timeline = new Timeline(() => 0, data.origin);
@@ -76,6 +71,20 @@ class MachineThread {
     const { machine, kvm, console } = box;
     const vcpu = kvm.vcpus[0] as KvmVcpu;
     const letters = new Letters(shared, machine);
+    const lookUp = (): void => {
+      vcpu.immediateExit = true;
+    };
+    machine.onStopRequest = lookUp;
+    // A prompt has no end of line, and the guest may sleep from then on.
+    let flushing = false;
+    console.onGathering = () => {
+      if (flushing) return;
+      flushing = true;
+      clock.after(FLUSH_MS, () => {
+        flushing = false;
+        console.flush();
+      });
+    };
     this.started = performance.now();
     this.timeline.mark("guest entered");
     for (;;) {
@@ -87,9 +96,9 @@ class MachineThread {
         this.timeline.mark("run ended");
         return end;
       }
-      console.flush();
       if (reason === -EINTR) await eventLoopTurn();
       else await null;
+      clock.look();
     }
   }
 
@@ -181,11 +190,6 @@ async function main(): Promise<void> {
     tell({ type: "ready" });
     if ((await running) === undefined) return;
     const end = await thread.run(box, hasModels(platform));
-    shared.stop();
-    for (const [cpu, vcpu] of vcpus.entries()) {
-      vcpu.immediateExit = true;
-      if (cpu > 0) host.threads?.interrupt(shared.thread(cpu));
-    }
     box.console.flush();
     tell({ type: "summary", summary: thread.summary(box) });
     tell({ type: "ended", end });
@@ -193,6 +197,11 @@ async function main(): Promise<void> {
     tell({ type: "failed", error: packError(error) });
   } finally {
     shared.stop();
+    for (const [cpu, vcpu] of (box?.kvm.vcpus ?? []).entries()) {
+      vcpu.immediateExit = true;
+      if (cpu > 0) box?.kvm.host.threads?.interrupt(shared.thread(cpu));
+    }
+    shared.awaitAllLeft();
     box?.close();
     platform?.close();
     port.close();

@@ -1,7 +1,8 @@
 // What the threads of one VM share besides RAM: whether it shall stop, how to reach each virtual CPU, and one letter box a
 // CPU for accesses that the machine's thread answers.
 // Layout: 32-bit words. Word 0 stop flag, word 1 the boxes with a letter (one bit a CPU), word 2 the size of a vCPU's run
-// page, then for each CPU its thread, the descriptor of its vCPU, and the box.
+// page, word 3 how many threads use vCPUs that the machine's thread made; then for each CPU its thread, the descriptor of
+// its vCPU, and the box.
 // Invariants: a box is written by its CPU while it is EMPTY or ANSWERED and by the machine's thread while it is POSTED;
 // whoever waits is woken by the change of `state`, also when the VM stops.
 
@@ -11,7 +12,8 @@ export const CPUS_MAX = 32;
 const STOP = 0;
 const POSTED_BOXES = 1;
 const RUN_PAGE_BYTES = 2;
-const HEAD_WORDS = 3;
+const USERS = 3;
+const HEAD_WORDS = 4;
 const CPU_WORDS = 12;
 
 const THREAD = 0;
@@ -98,6 +100,26 @@ export class SharedState {
   waitForDescriptor(cpu: number): number {
     while (!this.stopping && this.descriptor(cpu) < 0) Atomics.wait(this.words, word(cpu, DESCRIPTOR), 0, 1000);
     return this.stopping ? -1 : this.descriptor(cpu);
+  }
+
+  /** False: the VM stops, and its descriptors must not be touched. True: they stay until leave(). */
+  enter(): boolean {
+    Atomics.add(this.words, USERS, 1);
+    if (!this.stopping) return true;
+    this.leave();
+    return false;
+  }
+
+  leave(): void {
+    Atomics.sub(this.words, USERS, 1);
+    Atomics.notify(this.words, USERS);
+  }
+
+  /** Waits until all who entered have left, which they do once the VM stops. */
+  awaitAllLeft(): void {
+    for (let users = Atomics.load(this.words, USERS); users > 0; users = Atomics.load(this.words, USERS)) {
+      Atomics.wait(this.words, USERS, users, 1000);
+    }
   }
 
   setThread(cpu: number, thread: number): void {

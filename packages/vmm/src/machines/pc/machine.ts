@@ -36,6 +36,8 @@ export class PcMachine implements ExitTarget {
   readonly bridge: PcHostBridge;
   /** Set when the guest asked for the end of the run. */
   stopRequest: StopRequest | undefined;
+  /** Called when it did. */
+  onStopRequest: () => void = () => {};
   /** Accesses to memory that nothing claims. */
   strayAccesses = 0;
   /** Times that a GSI was raised or a message was sent by this program. */
@@ -61,6 +63,7 @@ export class PcMachine implements ExitTarget {
       stop: (reason) => {
         this.stopRequest ??= reason;
         timeline.mark(reason === "power-off" ? "power off" : "reset");
+        this.onStopRequest();
       },
       sci: (level) => setLine(IRQ_SCI, level),
       now: () => performance.now(),
