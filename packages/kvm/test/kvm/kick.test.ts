@@ -1,15 +1,12 @@
 // A vCPU is got out of KVM_RUN by another thread, whatever its guest does.
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { Worker } from "node:worker_threads";
 import { EINTR, realHost } from "@minivmm/host";
 import { Assembler, byte } from "@minivmm/x86asm";
 import { afterEach, describe, expect, it } from "vitest";
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KvmError, RunPageAlias } from "../../src/index.ts";
+import { asleep, kick, runVcpu } from "../support/run-vcpu.ts";
 import { PROGRAM, STACK, X86Guest } from "../support/x86-guest.ts";
 
 const host = realHost();
-const threads = host.threads!;
 
 let guest: X86Guest;
 afterEach(() => guest.close());
@@ -26,62 +23,22 @@ function counting(at: number, emit: (a: Assembler) => void): Assembler {
   return a;
 }
 
-interface Runner {
-  readonly thread: number;
-  readonly alias: RunPageAlias;
-  /** Starts KVM_RUN; what it gives, once it does. */
-  run(): Promise<unknown>;
-  end(): Promise<unknown>;
-}
-
-async function runner(fd: number, id: number): Promise<Runner> {
-  const workerData = { fd, id, runPageBytes: guest.system.vcpuMmapSize() };
-  const worker = new Worker(new URL("../support/run-vcpu.mjs", import.meta.url), { workerData, execArgv: [] });
-  const [thread] = (await once(worker, "message")) as [number];
-  const alias = new RunPageAlias(host, fd);
-  return {
-    thread,
-    alias,
-    run: async () => {
-      const result = once(worker, "message");
-      worker.postMessage("run");
-      return (await result)[0];
-    },
-    end: () => {
-      alias.close();
-      return worker.terminate();
-    },
-  };
-}
-
-function kick({ alias, thread }: Runner): void {
-  alias.immediateExit = true;
-  expect(threads.interrupt(thread)).toBe(0);
-}
-
 /** Waits until the guest has counted on from `before`. */
 async function counted(at: number, before: number): Promise<number> {
   while (Atomics.load(guest.ram, at) === before) await new Promise((resolve) => setImmediate(resolve));
   return Atomics.load(guest.ram, at);
 }
 
-/** Waits until a thread sleeps in the kernel. */
-async function asleep(thread: number): Promise<void> {
-  while (!/\) S /.test(readFileSync(`/proc/self/task/${thread}/stat`, "utf8"))) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 describe("kvm client on /dev/kvm: kicking a vCPU", () => {
   it("an endless loop comes back with EINTR, and goes on when it is run again", async () => {
     const program = counting(PROGRAM, (a) => a.pause());
     guest = new X86Guest(program, { mode: 64, irqchip: true });
-    const each = await runner(guest.vcpu.fd, 0);
+    const each = await runVcpu(guest, guest.vcpu);
     let count = 0;
     for (let round = 0; round < 3; round++) {
       const result = each.run();
       count = await counted(program.addressOf("count"), count);
-      kick(each);
+      expect(kick(each)).toBe(0);
       expect(await result).toBe(-EINTR);
       count = guest.byteAt("count");
     }
@@ -96,12 +53,12 @@ describe("kvm client on /dev/kvm: kicking a vCPU", () => {
     second.setSregs({ ...guest.vcpu.getSregs(), apic_base: second.getSregs().apic_base });
     second.setRegs({ rip: BigInt(PROGRAM), rsp: BigInt(STACK), rflags: 2n });
     second.setMpState(KVM_MP_STATE_RUNNABLE);
-    const each = await runner(second.fd, 1);
+    const each = await runVcpu(guest, second);
     for (let round = 0; round < 3; round++) {
       const result = each.run();
       await counted(program.addressOf("count"), 0);
-      await asleep(each.thread);
-      kick(each);
+      await asleep(each);
+      expect(kick(each)).toBe(0);
       expect(await result).toBe(-EINTR);
     }
     await each.end();
@@ -113,7 +70,7 @@ describe("kvm client on /dev/kvm: kicking a vCPU", () => {
       counting(PROGRAM, (a) => a.pause()),
       { mode: 64 },
     );
-    const each = await runner(guest.vcpu.fd, 0);
+    const each = await runVcpu(guest, guest.vcpu);
     each.alias.immediateExit = true;
     expect(await each.run()).toBe(-EINTR);
     await each.end();

@@ -8,6 +8,10 @@ const LAPIC = 0xfee0_0000;
 const LAPIC_EOI = 0xb0;
 const LAPIC_SPURIOUS = 0xf0;
 const LAPIC_ENABLED = 0x100;
+const LAPIC_COMMAND = 0x300;
+/** Interrupt commands: to all CPUs but the sender, asserted; INIT, and SIPI with the page to start at. */
+const INIT_OTHERS = 0x000c_4500;
+const START_OTHERS = 0x000c_4600;
 const IOAPIC = 0xfec0_0000;
 const IOAPIC_DATA = 0x10;
 const IOAPIC_REDIRECTIONS = 0x10;
@@ -69,4 +73,11 @@ export function countingHandler(a: Assembler, name: string, counter: string): vo
   a.mov(dword(rbx), 0);
   a.pop(rbx);
   a.iretq();
+}
+
+/** Starts all other CPUs in real mode at `address`, the start of a page below 1 MiB. */
+export function startOtherCpus(a: Assembler, address: number): void {
+  a.mov(rbx, LAPIC + LAPIC_COMMAND);
+  a.mov(dword(rbx), INIT_OTHERS);
+  a.mov(dword(rbx), START_OTHERS | (address >> 12));
 }
