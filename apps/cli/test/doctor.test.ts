@@ -1,8 +1,7 @@
 // `minivmm doctor`: statuses, remedies and exit statuses on modelled hosts that lack one thing each; text and JSON.
 
 import { PassThrough } from "node:stream";
-import { EBUSY, ENOTTY, type Host } from "@minivmm/host";
-import { kvmRequests } from "@minivmm/kvm";
+import type { Host } from "@minivmm/host";
 import { type ModelledHost, modelHost } from "@minivmm/model-host";
 import { VfioGroup } from "@minivmm/vfio-core";
 import { describe, expect, it } from "vitest";
@@ -20,14 +19,6 @@ function examine(model: ModelledHost, device: string | null = null, host: Host =
   const results = examineHost(host, 512 * MIB, device);
   const of = (id: CheckId) => results.find((each) => each.id === id) as CheckResult;
   return { results, of, failing: results.filter(({ status }) => status === "FAIL").map(({ id }) => id) };
-}
-
-/** The node, which is gone. */
-function takeKvm({ kernel }: ModelledHost) {
-  const node = kernel.nodes.get("/dev/kvm");
-  if (node === undefined) throw new Error("there is no /dev/kvm");
-  kernel.nodes.delete("/dev/kvm");
-  return node;
 }
 
 const put = (model: ModelledHost, path: string, text: string) => model.kernel.sysfs.file(path, { read: () => text });
@@ -125,7 +116,7 @@ describe("cli doctor: the IOMMU", () => {
   });
 });
 
-describe("cli doctor: VFIO, KVM and limits", () => {
+describe("cli doctor: VFIO and limits", () => {
   it("misses the container's node, and a driver", () => {
     using model = modelHost("desktop");
     model.kernel.nodes.delete("/dev/vfio/vfio");
@@ -142,57 +133,6 @@ describe("cli doctor: VFIO, KVM and limits", () => {
     const { failing, of } = examine(model, null, model.spawn({ root: false }));
     expect(failing).toEqual(["group-nodes"]);
     expect(of("group-nodes").remedy).toBe('chown "$USER" /dev/vfio/3 /dev/vfio/5 /dev/vfio/6');
-    const node = takeKvm(model);
-    model.kernel.registerNode("/dev/kvm", node.open, 0o600);
-    const kvm = examine(model, null, model.spawn({ root: false })).of("kvm");
-    expect(kvm.status).toBe("FAIL");
-    expect(kvm.remedy).toMatch(/^join its group/);
-  });
-
-  it.each([
-    ["flags\t\t: fpu vme vmx ept", /^load KVM: modprobe kvm_intel$/],
-    ["flags\t\t: fpu svm npt", /^load KVM: modprobe kvm_amd$/],
-    ["flags\t\t: fpu hypervisor", /^this machine is a VM itself: .*nested=1/],
-    ["flags\t\t: fpu", /^turn virtualization \(VT-x, SVM\) on in the firmware/],
-  ])("without KVM on a processor with %j no x86 guest runs, and the remedy fits", (cpuinfo, remedy) => {
-    using model = modelHost("desktop");
-    takeKvm(model);
-    put(model, "/proc/cpuinfo", `processor\t: 0\n${cpuinfo}\nbugs\t\t: none\n`);
-    expect(examine(model).of("kvm")).toMatchObject({
-      status: "FAIL",
-      message: "/dev/kvm cannot be opened (ENOENT): machine pc runs in KVM only",
-      remedy: expect.stringMatching(remedy),
-      details: { openable: false, usable: false, errno: 2 },
-    });
-  });
-
-  it("without KVM on POWER guests run in software, which is a warning", () => {
-    using model = modelHost("power9");
-    takeKvm(model);
-    const { failing, of } = examine(model);
-    expect(failing).toEqual([]);
-    expect(of("kvm")).toMatchObject({ status: "WARN", message: expect.stringContaining("guests run in software") });
-  });
-
-  it("KVM that makes no VM because another hypervisor has the processor is no KVM", () => {
-    using model = modelHost("desktop");
-    const node = takeKvm(model);
-    const taken: typeof node.open = (...args) => {
-      const file = node.open(...args);
-      if (typeof file === "number") return file;
-      return {
-        ...file,
-        ioctl: (call) =>
-          call.request === kvmRequests("x86_64").KVM_CREATE_VM ? -EBUSY : (file.ioctl?.(call) ?? -ENOTTY),
-      };
-    };
-    model.kernel.registerNode("/dev/kvm", taken, 0o666);
-    expect(examine(model).of("kvm")).toMatchObject({
-      status: "FAIL",
-      message: "/dev/kvm makes no VM (EBUSY): machine pc runs in KVM only",
-      remedy: expect.stringMatching(/^another hypervisor has the processor/),
-      details: { openable: true, usable: false },
-    });
   });
 
   it("compares the limit of locked memory with what the VM needs, and says both", () => {
