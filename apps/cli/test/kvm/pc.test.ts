@@ -1,0 +1,150 @@
+// `minivmm run -M pc` as a user has it, on this machine's /dev/kvm: from the command line to the exit status.
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { al, dx, eax } from "@minivmm/x86asm";
+import { describe, expect, it } from "vitest";
+import { main } from "../../src/cli.ts";
+import type { TerminalInput } from "../../src/console/terminal.ts";
+import { Capture, cli, temporaryFolder } from "../helpers.ts";
+import { PcProgram } from "./pc-program.ts";
+
+const COM1 = 0x3f8;
+const PCI_ADDRESS = 0xcf8;
+const PCI_DATA = 0xcfc;
+const NVME = 0x0010_1b36;
+const EDU = 0x11e8_1234;
+
+function program(folder: string, build: (guest: PcProgram) => void): string[] {
+  const guest = new PcProgram();
+  build(guest);
+  const path = join(folder, "guest");
+  writeFileSync(path, guest.elf());
+  return ["-M", "pc", "-m", "32", "-nographic", "-kernel", path];
+}
+
+/** Prints "yes" or "no ": the function in `slot` has these ids. */
+function isInSlot(guest: PcProgram, slot: number, ids: number): void {
+  guest.mov(dx, PCI_ADDRESS);
+  guest.mov(eax, 0x8000_0000 + (slot << 11));
+  guest.out(dx, eax);
+  guest.mov(dx, PCI_DATA);
+  guest.in(eax, dx);
+  guest.cmp(eax, ids);
+  guest.je(`yes ${slot}`);
+  guest.print("no ");
+  guest.label(`yes ${slot}`);
+  guest.print(`slot ${slot}\n`);
+}
+
+/** A terminal's streams, and a promise of what the guest will have said. */
+function terminal() {
+  const stdin = new PassThrough() as TerminalInput;
+  const stdout = new Capture();
+  const said = async (text: string): Promise<void> => {
+    while (!stdout.text.includes(text)) await new Promise((resolve) => stdout.once("heard", resolve));
+  };
+  const write = stdout._write.bind(stdout);
+  stdout._write = (chunk, encoding, done) => {
+    write(chunk, encoding, done);
+    stdout.emit("heard");
+  };
+  return { io: { stdin, stdout, stderr: new Capture(), env: {} }, said };
+}
+
+describe("cli run on KVM: machine pc", () => {
+  it("shows what the guest prints, ends with its power off, and writes down what it was", async () => {
+    const folder = temporaryFolder();
+    const summary = join(folder, "s.json");
+    const argv = program(folder, (guest) => {
+      guest.print("up\n");
+      guest.powerOff();
+    });
+    expect(await cli([...argv, "-smp", "2", "-name", "g1", "-summary", summary])).toEqual({
+      status: 0,
+      stdout: "up\n",
+      stderr: "",
+    });
+    const { timeline, ...rest } = JSON.parse(readFileSync(summary, "utf8"));
+    expect(rest).toMatchObject({ name: "g1", machine: "pc", accelerator: "kvm", cpus: 2, devices: [] });
+    expect(timeline.map(({ name }: { name: string }) => name)).toContain("power off");
+  });
+
+  it("-no-reboot ends with a reset; without it the guest starts again, until a signal ends it", async () => {
+    const argv = program(temporaryFolder(), (guest) => {
+      guest.print("up\n");
+      guest.reset();
+    });
+    expect(await cli([...argv, "-no-reboot"])).toEqual({ status: 0, stdout: "up\n", stderr: "" });
+    const { io, said } = terminal();
+    const status = main(argv, io);
+    await said("up\nup\nup\n");
+    process.emit("SIGINT", "SIGINT");
+    expect(await status).toBe(128 + 2);
+  });
+
+  it("what is typed reaches the guest", async () => {
+    const argv = program(temporaryFolder(), (guest) => {
+      // Request to send: until then the line is held.
+      guest.mov(dx, COM1 + 4);
+      guest.mov(al, 2);
+      guest.out(dx, al);
+      guest.print("name? ");
+      guest.label("wait");
+      guest.mov(dx, COM1 + 5);
+      guest.in(al, dx);
+      guest.test(al, 1);
+      guest.je("wait");
+      guest.mov(dx, COM1);
+      guest.in(al, dx);
+      guest.out(dx, al);
+      guest.cmp(al, "!".charCodeAt(0));
+      guest.jne("wait");
+      guest.powerOff();
+    });
+    const { io, said } = terminal();
+    const status = main(argv, io);
+    await said("name? ");
+    io.stdin.push("ada!");
+    expect(await status).toBe(0);
+    expect(io.stdout.text).toBe("name? ada!");
+  });
+
+  it("has a function of a modelled host and device models on its bus", async () => {
+    const folder = temporaryFolder();
+    const image = join(folder, "d.img");
+    writeFileSync(image, "");
+    truncateSync(image, 1 << 20);
+    const argv = program(folder, (guest) => {
+      isInSlot(guest, 1, NVME);
+      isInSlot(guest, 2, EDU);
+      isInSlot(guest, 5, NVME);
+      isInSlot(guest, 6, 0xffff_ffff);
+      guest.powerOff();
+    });
+    const devices = ["-device", "vfio,host=02:00.0,id=disk", "-device", "edu", "-device", "nvme,drive=d,addr=5"];
+    const { status, stdout, stderr } = await cli([
+      ...[...argv, "-host", "model:desktop", "-drive", `file=${image},if=none,id=d`, ...devices, "-summary", "-"],
+    ]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "slot 1\nslot 2\nslot 5\nslot 6\n" });
+    expect(stderr).toContain("\nIOMMU domains\n  default: 0000:02:00.0; 32 MiB of RAM pinned");
+    expect(stderr).toContain("\n  disk in slot 1");
+  });
+
+  it.each([
+    [["-smp", "33"], 2, /^minivmm: machine pc cannot have 33 CPUs\nhint: /],
+    [["-host", "model:desktop", "-device", "vfio,host=09:00.0"], 1, /^minivmm: there is no PCI device 0000:09:00\.0/],
+    [
+      ["-drive", "file=/nonexistent/d,id=d", "-device", "nvme,drive=d"],
+      1,
+      /^minivmm: cannot open the disk image \/non/,
+    ],
+    [["-host", "model:desktop,disk=/nonexistent/d"], 1, /^minivmm: .*\/nonexistent\/d/],
+  ])("%j: one clear message from whichever thread", async (words, status, message) => {
+    const argv = program(temporaryFolder(), (guest) => guest.powerOff());
+    const outcome = await cli([...argv, ...words]);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome).toMatchObject({ status, stdout: "" });
+    expect(outcome.stderr).not.toMatch(/\n {4}at /);
+  });
+});
