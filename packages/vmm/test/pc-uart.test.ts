@@ -150,6 +150,17 @@ describe("vmm pc: serial port", () => {
     expect(console.inputDropped).toBe(0);
   });
 
+  it("gives a guest that polls without the handshake a byte at its second look", () => {
+    const { read, write, type, edges } = setup();
+    type(7, 8);
+    expect([read(LSR) & 1, read(LSR) & 1, read(RX)]).toEqual([0, 1, 7]);
+    expect([read(LSR) & 1, read(MSR) & 1, read(LSR) & 1]).toEqual([0, 0, 0]);
+    write(TX, 1);
+    expect([read(LSR) & 1, read(LSR) & 1, read(RX)]).toEqual([0, 1, 8]);
+    expect([read(LSR) & 1, read(LSR) & 1]).toEqual([0, 0]);
+    expect(edges).toEqual([]);
+  });
+
   it("gives a long input on as it is read, and the rest below the trigger level as timed out", () => {
     const { read, write, type, edges } = setup();
     write(FCR, 0xc1);

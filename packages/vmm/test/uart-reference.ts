@@ -36,6 +36,9 @@ export class UartReference {
     return (this.regs.mcr & OUT2) !== 0 && !this.looped && this.causes.length > 0;
   }
 
+  /** The access before this one. */
+  before = "";
+
   settle(): void {
     while (!this.looped && this.regs.mcr & RTS && this.received.length < this.size && this.waiting.length > 0) {
       this.received.push(this.waiting.shift()!);
@@ -45,6 +48,11 @@ export class UartReference {
   read(register: number): number {
     const { regs } = this;
     const dlab = (regs.lcr & 0x80) !== 0;
+    const polling = register === 5 && this.before === "read 5";
+    this.before = `read ${register}`;
+    if (polling && !this.looped && !(regs.mcr & RTS) && this.received.length === 0) {
+      this.received.push(...this.waiting.splice(0, 1));
+    }
     const value = [
       () => (dlab ? regs.dll : (this.received.shift() ?? 0)),
       () => (dlab ? regs.dlm : regs.ier),
@@ -72,6 +80,7 @@ export class UartReference {
   }
 
   write(register: number, value: number): void {
+    this.before = "write";
     const { regs } = this;
     const dlab = (regs.lcr & 0x80) !== 0;
     if (register === 0 && dlab) regs.dll = value;

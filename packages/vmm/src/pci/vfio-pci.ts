@@ -1,6 +1,6 @@
 // A function of the host passed through to the guest: registers behind BARs are the device's own, configuration space
 // is the device's except for what ShadowFunction keeps, interrupts come by eventfd.
-// Source: QEMU 7.2 hw/vfio/pci.c: every configuration write goes to the device first and then to the guest's copy.
+// Source: QEMU 7.2 hw/vfio/pci.c: every configuration write goes to the guest's copy and, unfiltered, to the device.
 // Invariant: nothing that the guest writes throws; what the host refuses is kept in `problems`.
 import type { Host } from "@minivmm/host";
 import {
@@ -10,7 +10,7 @@ import {
   PCI_MSI_FLAGS_ENABLE,
   PCI_MSIX_FLAGS,
   PCI_MSIX_FLAGS_ENABLE,
-} from "@minivmm/pci";
+} from "@minivmm/pci/function";
 import {
   VFIO_IRQ_INFO_NORESIZE,
   VFIO_PCI_CONFIG_REGION_INDEX,
@@ -133,8 +133,10 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void {
     if (this.gone) return;
-    this.device.writeConfig(offset, width, value);
     this.shadow.config.write(offset, width, value);
+    // Another CPU must not find a page in the guest's address space that the device no longer answers.
+    if (this.mapped !== undefined) this.hideWhatIsOff();
+    this.device.writeConfig(offset, width, value);
     this.irqs?.sync();
   }
 
@@ -207,6 +209,10 @@ export class VfioPciEndpoint implements PciEndpoint {
     if (this.gone) return;
     this.irqs?.disable();
     this.mapped?.close();
+  }
+
+  private hideWhatIsOff(): void {
+    for (const bar of this.shadow.bars) if (this.barAddress(bar) < 0) this.mapped?.moved(bar, -1);
   }
 
   private growsMsix(): boolean {

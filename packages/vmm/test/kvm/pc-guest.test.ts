@@ -32,23 +32,13 @@ describe("pc on KVM", () => {
     const { timeline, exits, console } = run.vm.summary();
     expect(console.outputBytes).toBe(21);
     expect(exits.ports).toBe(22);
-    expect(timeline.map(({ name }) => name)).toEqual([
-      "kernel loaded",
-      "machine created",
-      "guest entered",
-      "first console output",
-      "power off",
-      "run ended",
-    ]);
+    const moments = ["machine created", "guest entered", "first console output", "power off", "run ended"];
+    expect(timeline.map(({ name }) => name).filter((name) => moments.includes(name))).toEqual(moments);
   });
 
   it("gives the guest what is typed, and shows a prompt without an end of line", async () => {
     const run = await start((guest) => {
       guest.print("name? ");
-      // Ready to receive: request to send.
-      guest.mov(dx, COM1 + 4);
-      guest.mov(al, 2);
-      guest.out(dx, al);
       guest.label("wait");
       guest.mov(dx, LINE_STATUS);
       guest.in(al, dx);

@@ -38,6 +38,8 @@ export class PcBox {
   readonly kvm: PcKvm;
   readonly machine: PcMachine;
   readonly devices: PcDevices;
+  /** What firmware could not give the devices, in words. */
+  readonly problems: readonly string[];
   /** Set when a device failed for good. */
   failure: string | undefined;
   /** Interrupts that KVM did not take. */
@@ -74,7 +76,7 @@ export class PcBox {
       throw error;
     }
     if (devices.length > 0) timeline.mark("devices taken");
-    assignResources(this.machine.bridge);
+    this.problems = assignResources(this.machine.bridge);
   }
 
   /** Writes the tables and makes the CPUs, of which the first will start where `boot` says. Throws KvmError. */

@@ -2,7 +2,7 @@
 // access does is its target's.
 // Invariant: nothing here allocates; an access is carried out before the CPU goes on.
 import { EINTR } from "@minivmm/host";
-import { KVM_EXIT_INTR, KVM_EXIT_IO, KVM_EXIT_MMIO, type KvmVcpu } from "@minivmm/kvm";
+import { KVM_EXIT_INTR, KVM_EXIT_IO, KVM_EXIT_MMIO, KvmError, type KvmVcpu } from "@minivmm/kvm";
 import { type ExitTarget, memoryExit, portExit } from "./exits.ts";
 
 export interface ExitCounts {
@@ -12,10 +12,23 @@ export interface ExitCounts {
 }
 
 /**
+ * As `runAccesses`, and what KVM_RUN is refused with comes back as -errno: a guest can bring that about, by touching
+ * registers of a device that it has switched off.
+ */
+export function runCpu(vcpu: KvmVcpu, target: ExitTarget, counts: ExitCounts, pause: boolean): number {
+  try {
+    return runAccesses(vcpu, target, counts, pause);
+  } catch (error) {
+    if (error instanceof KvmError && error.errno !== undefined) return -error.errno;
+    throw error;
+  }
+}
+
+/**
  * Runs until the exit is none of the guest's accesses: the exit reason, or -EINTR when the thread was told to look up.
  * `pause`: come back after each access too, for devices that need a turn of the event loop.
  */
-export function runCpu(vcpu: KvmVcpu, target: ExitTarget, counts: ExitCounts, pause: boolean): number {
+function runAccesses(vcpu: KvmVcpu, target: ExitTarget, counts: ExitCounts, pause: boolean): number {
   for (;;) {
     const reason = vcpu.run();
     if (reason === KVM_EXIT_IO) {

@@ -28,8 +28,10 @@ const NEEDED = [
   [KVM_CAP_PIT2, "an interval timer"],
   [KVM_CAP_IRQFD, "interrupts by eventfd"],
   [KVM_CAP_SIGNAL_MSI, "message interrupts"],
-  [KVM_CAP_IMMEDIATE_EXIT, "a way to stop a virtual CPU"],
+] as const;
+const NEEDED_TO_RUN = [
   [KVM_CAP_MAX_VCPUS, "virtual CPUs"],
+  [KVM_CAP_IMMEDIATE_EXIT, "a way to stop a virtual CPU"],
 ] as const;
 
 /** Opens the host's KVM for x86 guests. Throws VmmError USAGE_ACCEL with what is missing and what to do. */
@@ -53,10 +55,19 @@ export function openPcKvm(host: Host): KvmSystem {
       cause: error,
     });
   }
-  const lack = NEEDED.find(([capability]) => system.checkExtension(capability) <= 0);
-  if (lack === undefined) return system;
-  system.close();
-  throw new VmmError(`the KVM of ${host.name} has no ${lack[1]}`, {
+  try {
+    demand(system, NEEDED);
+    return system;
+  } catch (error) {
+    system.close();
+    throw error;
+  }
+}
+
+function demand(system: KvmSystem, needed: readonly (readonly [capability: number, what: string])[]): void {
+  const lack = needed.find(([capability]) => system.checkExtension(capability) <= 0);
+  if (lack === undefined) return;
+  throw new VmmError(`the KVM of ${system.host.name} has no ${lack[1]}`, {
     code: "USAGE_ACCEL",
     details: { capability: lack[0] },
     hint: "a kernel of the last ten years has all that machine pc needs",
@@ -93,8 +104,17 @@ export class PcKvm implements DeviceMemorySlots {
     }
   }
 
-  /** The vCPUs 0 to `count` - 1. */
+  /** The vCPUs 0 to `count` - 1. Throws VmmError USAGE_ACCEL where KVM cannot run any, or not so many. */
   createVcpus(count: number): void {
+    demand(this.system, NEEDED_TO_RUN);
+    const most = this.system.checkExtension(KVM_CAP_MAX_VCPUS);
+    if (count > most) {
+      throw new VmmError(`the KVM of ${this.host.name} runs at most ${most} virtual CPUs in a VM, not ${count}`, {
+        code: "USAGE_ACCEL",
+        details: { count, most },
+        hint: "give the machine fewer CPUs (-smp)",
+      });
+    }
     for (let id = 0; id < count; id++) this.vcpus.push(this.vm.createVcpu(id));
   }
 

@@ -1,4 +1,5 @@
 // How a vCPU's run ended when no access of the guest ended it, in words. Source: Documentation/virt/kvm/api.rst, struct kvm_run.
+import { EFAULT, errnoName } from "@minivmm/host";
 import {
   KVM_EXIT_FAIL_ENTRY,
   KVM_EXIT_INTERNAL_ERROR,
@@ -17,10 +18,16 @@ const INTERNAL_ERRORS: Readonly<Record<number, string>> = {
   4: "the processor left the guest for an unexpected reason",
 };
 
-/** Undefined: the exit does not end the run. `detail` is what endDetail gave. */
-export function runEnd(cpu: number, reason: number, detail: number, rip: bigint | undefined): RunEnd | undefined {
+/** `reason`: an exit reason, or -errno of KVM_RUN. `detail` is what endDetail gave. */
+export function runEnd(cpu: number, reason: number, detail: number, rip: bigint | undefined): RunEnd {
   const where = rip === undefined ? "" : ` at instruction 0x${rip.toString(16)}`;
   const halt = (message: string): RunEnd => ({ reason: "halt", message: `CPU ${cpu}${where}: ${message}` });
+  if (reason === -EFAULT) {
+    return halt(
+      "KVM found no memory behind an address: the guest used a device that it had switched off, or that is gone",
+    );
+  }
+  if (reason < 0) return halt(`KVM_RUN was refused with ${errnoName(-reason)}`);
   switch (reason) {
     // A triple fault resets a PC.
     case KVM_EXIT_SHUTDOWN:

@@ -4,7 +4,8 @@
 // The line has no speed: a byte is sent while it is written, so the transmitter is always empty; bytes below the FIFO's
 // trigger level are reported as timed out at once. The terminal is a modem that is there (DCD, DSR, CTS) and minds the
 // handshake: bytes wait in the console while the guest keeps RTS low, so what is typed before a driver has opened the port
-// is not lost when that driver clears the FIFO. Break, parity and word length do nothing.
+// is not lost when that driver clears the FIFO. A guest that does without the handshake polls LSR: at the second look in a
+// row it gets a byte all the same. Break, parity and word length do nothing.
 // Invariants: IIR names the most urgent cause of an interrupt; the interrupt is high exactly while there is one, OUT2 is
 // set and the port is not in loopback.
 import type { ConsolePort } from "../../console.ts";
@@ -85,6 +86,8 @@ export class Uart extends ByteDevice {
   private emptied = false;
   private modem = UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
   private modemChanges = 0;
+  /** The last access was a look at LSR. */
+  private polled = false;
   private readonly one = new Uint8Array(1);
 
   constructor(console: ConsolePort, irq: (level: boolean) => void) {
@@ -103,6 +106,8 @@ export class Uart extends ByteDevice {
 
   protected override readByte(port: number): number {
     const dlab = (this.lcr & UART_LCR_DLAB) !== 0;
+    const again = this.polled;
+    this.polled = (port & 7) === UART_LSR;
     switch (port & 7) {
       case UART_RX_TX:
         return dlab ? this.divisorLow : this.receive();
@@ -115,7 +120,7 @@ export class Uart extends ByteDevice {
       case UART_MCR:
         return this.mcr;
       case UART_LSR:
-        return this.lineStatus();
+        return this.lineStatus(again);
       case UART_MSR:
         return this.modemStatus();
       default:
@@ -125,6 +130,7 @@ export class Uart extends ByteDevice {
 
   protected override writeByte(port: number, value: number): void {
     const dlab = (this.lcr & UART_LCR_DLAB) !== 0;
+    this.polled = false;
     switch (port & 7) {
       case UART_RX_TX:
         if (dlab) this.divisorLow = value;
@@ -239,7 +245,9 @@ export class Uart extends ByteDevice {
     return cause | (this.fifoOn ? UART_IIR_FIFO_ENABLED : 0);
   }
 
-  private lineStatus(): number {
+  private lineStatus(again: boolean): number {
+    const held = !this.looped && (this.mcr & UART_MCR_RTS) === 0;
+    if (again && held && this.fifoCount === 0 && this.console.take(this.one) === 1) this.store(this.one[0]!);
     const status = UART_LSR_THRE_TEMT | (this.fifoCount > 0 ? UART_LSR_DR : 0) | (this.overrun ? UART_LSR_OE : 0);
     this.overrun = false;
     this.update();
