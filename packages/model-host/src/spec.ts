@@ -1,6 +1,9 @@
-// The text form of a host, as command lines write it: `power9`, or `model:power9,disk=FILE,memlock=1G`.
+// @minivmm/model-host/spec: the text form of a host, as command lines write it: `power9`, or
+// `model:power9,disk=FILE,memlock=1G`. It loads no model.
 import { ModelHostError } from "./error.ts";
 import type { Variation } from "./variation.ts";
+
+export { modelHostNames } from "./catalog/names.ts";
 
 export interface ModelSpec extends Variation {
   /** Name of a ready-made host. */

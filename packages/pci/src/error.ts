@@ -1,6 +1,6 @@
 // The package's one error class. It is thrown for mistakes of the program that describes or builds a topology;
 // what a guest or a device driver writes into registers never throws.
-import { MinivmmError } from "@minivmm/host";
+import { MinivmmError } from "@minivmm/host/error";
 
 export type PciErrorCode =
   | "BDF_SYNTAX"

@@ -1,8 +1,9 @@
-// Ready-made hosts by name. Each is plain data; adding one is adding a file here.
+// Ready-made hosts by name. Each is plain data; adding one is adding a file here, and its name to names.ts.
 import type { HostDescription } from "../description.ts";
 import { ModelHostError } from "../error.ts";
 import { type Variation, vary } from "../variation.ts";
 import { DESKTOP_DISK, desktop } from "./desktop.ts";
+import { type ModelHostName, modelHostNames } from "./names.ts";
 import { POWER9_DISK, power9 } from "./power9.ts";
 import { Q35_DISK, q35 } from "./q35.ts";
 import { POWERNV9_DISK, PSERIES_L1_DISK, powernv8, powernv9, powernv10, pseriesL1 } from "./rigs.ts";
@@ -15,7 +16,7 @@ interface ReadyMade {
   readonly disk?: string;
 }
 
-export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
+const READY_MADE: Readonly<Record<ModelHostName, ReadyMade>> = {
   power9: {
     description: power9,
     summary: "bare-metal POWER9, sPAPR TCE IOMMU, an NVMe disk and edu devices on vfio-pci",
@@ -53,14 +54,9 @@ export const READY_MADE: Readonly<Record<string, ReadyMade>> = {
   },
 };
 
-/** Names of the ready-made hosts. */
-export function modelHostNames(): string[] {
-  return Object.keys(READY_MADE);
-}
-
 /** A ready-made host. Throws ModelHostError MODEL_UNKNOWN, which lists the names. */
 export function readyMade(name: string): ReadyMade {
-  const known = Object.hasOwn(READY_MADE, name) ? READY_MADE[name] : undefined;
+  const known = Object.hasOwn(READY_MADE, name) ? READY_MADE[name as ModelHostName] : undefined;
   if (known) return known;
   throw new ModelHostError(`there is no ready-made host named "${name}"`, {
     code: "MODEL_UNKNOWN",

@@ -6,7 +6,7 @@
  * its neighbours, when the last of them closes. What a dry run does (open groups, attach one) touches no register.
  */
 import { ENOTTY, type Host } from "@minivmm/host";
-import { parseBdf } from "@minivmm/pci";
+import { parseBdf } from "@minivmm/pci/bdf";
 import type { VfioGroup } from "@minivmm/vfio-core";
 import { HotResetError } from "../error.ts";
 import { configHeader, type FunctionFacts } from "./function-facts.ts";

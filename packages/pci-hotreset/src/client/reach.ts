@@ -7,7 +7,8 @@
  * Source: pci_probe_reset_slot, pci_probe_reset_bus (drivers/pci/pci.c), vfio_pci_for_each_slot_or_bus.
  */
 import type { Host } from "@minivmm/host";
-import { compareBdf, formatBdf, isNoBusResetId, parseBdf } from "@minivmm/pci";
+import { compareBdf, formatBdf, parseBdf } from "@minivmm/pci/bdf";
+import { isNoBusResetId } from "@minivmm/pci/quirks";
 import { DEVICES, functionFacts, linkName, secondaryBus, textFile } from "./function-facts.ts";
 
 export type ImpossibleReason = "ROOT_BUS" | "VIRTUAL_BUS" | "NO_BUS_RESET";
