@@ -1,7 +1,8 @@
 // The face of @minivmm/vmm: make a VM, run it, read what it did. Boot formats are in "@minivmm/vmm/boot".
 export type { PlatformSource } from "./accel/x86/messages.ts";
 export type { PcPlatform, PlatformClock, PlatformModule } from "./accel/x86/platform.ts";
-export type { DeviceConfig, EmulatedConfig, IommufdConfig, VfioPciConfig, VmConfig } from "./config.ts";
+export type { EmulatedConfig, IommufdConfig, VfioPciConfig } from "./config/functions.ts";
+export type { DeviceConfig, VmConfig } from "./config.ts";
 export type { ConsoleBackend } from "./console.ts";
 export { VmmError, type VmmErrorCode } from "./errors.ts";
 export type { PcDeviceConfig } from "./machines/pc/devices.ts";

@@ -1,9 +1,9 @@
 // What a caller asks of machine pc, and its validation. Mistakes throw VmmError with a USAGE_ code.
 import type { PlatformSource } from "./accel/x86/messages.ts";
 import { CPUS_MAX } from "./accel/x86/shared-state.ts";
-import { checkMemory, readKernel } from "./config.ts";
+import { checkMemory, configError, type KernelSource } from "./config/common.ts";
 import type { ConsoleBackend } from "./console.ts";
-import { VmmError } from "./errors.ts";
+import type { TimelineStart } from "./summary.ts";
 
 export interface PcVmConfig {
   readonly machine: "pc";
@@ -11,40 +11,38 @@ export interface PcVmConfig {
   readonly memoryBytes: number;
   /** Default 1, at most 32. */
   readonly cpus?: number;
-  /** A bzImage or an x86-64 ELF image: a file of this machine, or its bytes. */
-  readonly kernel: { readonly path: string } | { readonly bytes: Uint8Array };
+  /** A bzImage or an x86-64 ELF image. */
+  readonly kernel: KernelSource;
   readonly initrd?: Uint8Array;
   /** Kernel command line. Default "". */
   readonly append?: string;
   readonly console: ConsoleBackend;
   /** Module that gives the machine's thread its host and devices. */
   readonly platform: PlatformSource;
+  /** Where the timeline of the summary begins. Default: this call. */
+  readonly since?: TimelineStart;
 }
 
 export interface ResolvedPcConfig {
   readonly memoryBytes: number;
   readonly cpus: number;
-  readonly kernelName: string;
-  readonly kernel: Uint8Array;
+  readonly kernel: KernelSource;
   readonly initrd: Uint8Array | undefined;
   readonly append: string;
   readonly console: ConsoleBackend;
   readonly platform: PlatformSource;
+  readonly since: TimelineStart | undefined;
 }
 
-/** Checks a configuration and fills in defaults. Throws VmmError USAGE_*. */
+/** Checks a configuration, but for what is in files, and fills in defaults. Throws VmmError USAGE_*. */
 export function resolvePcConfig(config: PcVmConfig): ResolvedPcConfig {
-  const { memoryBytes, cpus = 1, append = "", initrd, console, platform } = config;
+  const { memoryBytes, cpus = 1, kernel, append = "", initrd, console, platform, since } = config;
   checkMemory(memoryBytes);
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX) {
-    throw new VmmError(`machine pc cannot have ${cpus} CPUs`, {
-      code: "USAGE_CONFIG",
-      details: { cpus },
-      hint: `give it 1 to ${CPUS_MAX}`,
-    });
+    throw configError(`machine pc cannot have ${cpus} CPUs`, `give it 1 to ${CPUS_MAX}`, { cpus });
   }
   if (append.includes("\0")) {
-    throw new VmmError("the kernel command line has a NUL character in it", { code: "USAGE_CONFIG" });
+    throw configError("the kernel command line has a NUL character in it", "take it out");
   }
-  return { memoryBytes, cpus, append, initrd, console, platform, ...readKernel(config.kernel) };
+  return { memoryBytes, cpus, kernel, append, initrd, console, platform, since };
 }

@@ -4,12 +4,14 @@
 // given back to the host.
 import { Worker } from "node:worker_threads";
 import { type Host, realHost, type Watch } from "@minivmm/host";
-import { RunPageAlias } from "@minivmm/kvm";
+import { RunPageAlias } from "@minivmm/kvm/run-page-alias";
 import type { RunEnd } from "./accel/accelerator.ts";
 import { unpackError } from "./accel/x86/error-transport.ts";
 import type { CpuThreadData, FromMachine, MachineThreadData, ToMachine } from "./accel/x86/messages.ts";
 import { SharedState } from "./accel/x86/shared-state.ts";
-import { loadX86Guest, parseX86Kernel } from "./boot/index.ts";
+import { parseX86Kernel } from "./boot/x86/kernel.ts";
+import { loadX86Guest } from "./boot/x86/load.ts";
+import { readKernel } from "./config/common.ts";
 import { VmmError } from "./errors.ts";
 import { RESERVED, RSDP_ADDRESS } from "./machines/pc/memory-map.ts";
 import { allocateRam, PcRam, type SharedRam } from "./machines/pc/ram.ts";
@@ -40,11 +42,12 @@ class PcVm implements Vm<PcSummary> {
   /** All threads have ended. */
   readonly ended: Promise<unknown>;
   private readonly config: ResolvedPcConfig;
-  private readonly timeline = new Timeline(() => 0);
+  private readonly timeline: Timeline;
   private readonly shared: SharedState;
   private readonly ram: SharedRam;
   private readonly machine: Worker;
-  private readonly host: Host = realHost();
+  /** Opened by load(), while other threads start. */
+  private host!: Host;
   private readonly watches = new Map<number, Watch>();
   private readonly aliases: RunPageAlias[] = [];
   /** The next moment at which the machine's thread wants to be woken. */
@@ -56,6 +59,7 @@ class PcVm implements Vm<PcSummary> {
 
   constructor(config: ResolvedPcConfig) {
     this.config = config;
+    this.timeline = new Timeline(() => 0, config.since);
     this.last = emptySummary(config.cpus);
     this.shared = new SharedState(config.cpus);
     this.ram = allocateRam(config.memoryBytes);
@@ -84,7 +88,8 @@ class PcVm implements Vm<PcSummary> {
 
   /** Meanwhile the other threads start and the machine takes its devices. */
   load(): void {
-    const { kernel, kernelName, initrd, append } = this.config;
+    const { initrd, append } = this.config;
+    const { kernel, kernelName } = readKernel(this.config.kernel);
     const ram = new PcRam(this.ram);
     const boot = loadX86Guest({
       ram: ram.low,
@@ -98,6 +103,7 @@ class PcVm implements Vm<PcSummary> {
     });
     this.timeline.mark("kernel loaded");
     this.send({ type: "boot", boot });
+    this.host = realHost();
   }
 
   async run(): Promise<VmExit> {

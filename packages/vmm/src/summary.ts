@@ -1,11 +1,19 @@
 // What a VM did, as plain data: `vm.summary()` gives it, the command line prints it. Counting costs an addition where
 // the thing happens; everything else is computed when asked for.
 
-/** A moment of the VM's life: milliseconds since createVm, instructions retired by then. */
+/** A moment of the VM's life: milliseconds since its timeline begins, instructions retired by then. */
 export interface TimelineMark {
   readonly name: string;
   readonly ms: number;
   readonly instructions: number;
+}
+
+/** Where a timeline begins. Default: the call that makes the VM. */
+export interface TimelineStart {
+  /** Milliseconds since 1970, such as `performance.timeOrigin` for the start of the process. */
+  readonly origin: number;
+  /** What has happened since, before the VM was asked for. */
+  readonly marks?: readonly { readonly name: string; readonly ms: number }[];
 }
 
 /** TCE hypercalls by the stage that answered them. */
@@ -150,9 +158,11 @@ export class Timeline {
   readonly origin: number;
   private readonly retired: () => number;
 
-  constructor(retired: () => number, origin = performance.timeOrigin + performance.now()) {
+  constructor(retired: () => number, start: TimelineStart = { origin: performance.timeOrigin + performance.now() }) {
+    const { origin, marks = [] } = start;
     this.retired = retired;
     this.origin = origin;
+    for (const { name, ms } of marks) this.marks.push({ name, ms, instructions: 0 });
   }
 
   mark(name: string): void {

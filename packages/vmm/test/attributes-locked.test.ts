@@ -15,13 +15,13 @@ import {
   surveyContainers,
   tceTableBytes,
 } from "../src/attributes/index.ts";
-import type { VfioPciConfig } from "../src/config.ts";
+import type { VfioPciConfig } from "../src/config/functions.ts";
 import { createVm, type VmConfig } from "../src/index.ts";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
 import { PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machines/pseries/memory-map.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
-import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { SpaprSession } from "../src/pci/spapr-session.ts";
+import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { type Bench, bench } from "./fakes.ts";
 import { printAndEnd } from "./small-guests.ts";
 

@@ -10,8 +10,8 @@ import { IRQ_MSI_FIRST, PHB_BUID_HI, PHB_BUID_LO, pciLiobn } from "../src/machin
 import { Phb } from "../src/machines/pseries/phb.ts";
 import { EEH_CALL_NAMES } from "../src/machines/pseries/rtas/eeh.ts";
 import * as T from "../src/machines/pseries/rtas/tokens.ts";
-import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { SpaprSession } from "../src/pci/spapr-session.ts";
+import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { type Bench, bench, RAM_BYTES } from "./fakes.ts";
 
 const BUID = [PHB_BUID_HI, PHB_BUID_LO] as const;

@@ -4,8 +4,8 @@ import { modelHost } from "@minivmm/model-host";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DmaWindows } from "../src/machines/pseries/ddw.ts";
-import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { SpaprSession } from "../src/pci/spapr-session.ts";
+import { VfioPciEndpoint } from "../src/pci/vfio-pci.ts";
 import { bench } from "./fakes.ts";
 import { act } from "./hostile-acts.ts";
 

@@ -1,7 +1,7 @@
 import type { Host } from "@minivmm/host";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ShadowFunction } from "../src/pci/shadow-function.ts";
 import { WatchedIrqDelivery } from "../src/pci/irq-delivery.ts";
+import { ShadowFunction } from "../src/pci/shadow-function.ts";
 import { type IrqDevice, VfioIrqs } from "../src/pci/vfio-irqs.ts";
 import { TestFunction } from "./fakes.ts";
 

@@ -16,7 +16,7 @@ import {
   VfioContainer,
   VfioGroup,
 } from "@minivmm/vfio-core";
-import type { VfioPciConfig } from "../config.ts";
+import type { VfioPciConfig } from "../config/functions.ts";
 
 export type IommuKind = "type1" | "spapr-v1" | "spapr-v2";
 

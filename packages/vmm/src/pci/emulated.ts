@@ -9,7 +9,7 @@ import {
   PCI_INTERRUPT_PIN,
   type PciDevice,
   readBarAddress,
-} from "@minivmm/pci";
+} from "@minivmm/pci/function";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
 import { programMessages } from "./messages.ts";
 

@@ -1,9 +1,9 @@
 // What a PCI host bridge needs of a function plugged into it, whether the function is emulated or passed through.
 // Invariants: no call throws for anything a guest chose; reads answer ones where nothing is; the endpoint owns its
 // configuration registers, the bridge owns the windows that they are decoded in.
-import type { BarDescription } from "@minivmm/pci";
+import type { BarDescription } from "@minivmm/pci/function";
 
-export type { BarDescription } from "@minivmm/pci";
+export type { BarDescription } from "@minivmm/pci/function";
 
 /** Interrupts out of the function. */
 export interface EndpointWires {

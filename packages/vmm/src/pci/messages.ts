@@ -1,6 +1,6 @@
 // What firmware does to a function when it hands out message interrupts: program address and data, leave the enable
 // and mask bits alone, because those are the operating system's. Shared by emulated and passed-through functions.
-import type { PciDevice } from "@minivmm/pci";
+import type { PciDevice } from "@minivmm/pci/function";
 
 export function programMessages(
   device: PciDevice,

@@ -10,7 +10,7 @@ import {
   PCI_EXP_TYPE_ENDPOINT,
   PCI_EXP_TYPE_LEG_END,
   PCI_EXP_TYPE_RC_END,
-} from "@minivmm/pci";
+} from "@minivmm/pci/function";
 
 interface Registers {
   read(offset: number, width: 1 | 2 | 4): number;

@@ -33,7 +33,7 @@ import {
   PCI_STATUS_CAP_LIST,
   PCI_VENDOR_ID,
   PciDevice,
-} from "@minivmm/pci";
+} from "@minivmm/pci/function";
 import { showInRootComplex } from "./root-complex-view.ts";
 
 /** The device as the host shows it. */

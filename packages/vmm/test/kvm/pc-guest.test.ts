@@ -32,8 +32,26 @@ describe("pc on KVM", () => {
     const { timeline, exits, console } = run.vm.summary();
     expect(console.outputBytes).toBe(21);
     expect(exits.ports).toBe(22);
-    const moments = ["machine created", "guest entered", "first console output", "power off", "run ended"];
+    const moments = [
+      "thread started",
+      "host opened",
+      "machine created",
+      "guest entered",
+      "first console output",
+      "power off",
+      "run ended",
+    ];
     expect(timeline.map(({ name }) => name).filter((name) => moments.includes(name))).toEqual(moments);
+  });
+
+  it("counts its timeline from where it is told, with what happened before", async () => {
+    const origin = performance.timeOrigin + performance.now() - 1000;
+    const since = { origin, marks: [{ name: "asked for", ms: 999 }] };
+    const run = await start((guest) => guest.powerOff(), { since });
+    await run.exit();
+    const { timeline } = run.vm.summary();
+    expect(timeline[0]).toEqual({ name: "asked for", ms: 999, instructions: 0 });
+    for (const { ms } of timeline.slice(1)) expect(ms).toBeGreaterThanOrEqual(1000);
   });
 
   it("gives the guest what is typed, and shows a prompt without an end of line", async () => {

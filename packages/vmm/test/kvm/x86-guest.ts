@@ -2,7 +2,7 @@
 // output is kept.
 import { Assembler, al, ax, dx } from "@minivmm/x86asm";
 import { createPcVm } from "../../src/pc-vm.ts";
-import type { PcSummary } from "../../src/summary.ts";
+import type { PcSummary, TimelineStart } from "../../src/summary.ts";
 import type { Vm, VmExit } from "../../src/vm.ts";
 
 export const LOAD_ADDRESS = 0x10_0000;
@@ -85,6 +85,7 @@ export interface GuestOptions {
   readonly memoryMiB?: number;
   /** What openPlatform of platforms.mjs gets. Default: the real host without devices. */
   readonly platform?: unknown;
+  readonly since?: TimelineStart;
 }
 
 export async function startGuest(program: GuestProgram, options: GuestOptions = {}): Promise<GuestRun> {
@@ -97,6 +98,7 @@ export async function startGuest(program: GuestProgram, options: GuestOptions = 
     cpus: options.cpus ?? 1,
     kernel: { bytes: program.elf() },
     platform: { module: new URL("./platforms.mjs", import.meta.url).href, data: options.platform ?? {} },
+    ...(options.since === undefined ? {} : { since: options.since }),
     console: {
       write: (bytes) => {
         written += new TextDecoder("latin1").decode(bytes);

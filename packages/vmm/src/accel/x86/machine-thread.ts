@@ -33,7 +33,7 @@ const tell = (message: FromMachine): void => port.postMessage(message);
 const clock = new ThreadTimers((ms) => tell({ type: "wake", ms }));
 
 class MachineThread {
-  private readonly timeline = new Timeline(() => 0, data.origin);
+  private readonly timeline = new Timeline(() => 0, { origin: data.origin });
   private readonly watches = new Map<number, () => void>();
   private readonly exits = { ports: 0, memory: 0, interrupted: 0 };
   private nextWatch = 0;
@@ -45,6 +45,10 @@ class MachineThread {
   receive(message: ToMachine): void {
     if (message.type === "input") this.deliver(message.bytes);
     if (message.type === "readable") this.watches.get(message.watch)?.();
+  }
+
+  mark(name: string): void {
+    this.timeline.mark(name);
   }
 
   makeBox(platform: PcPlatform): PcBox {
@@ -116,7 +120,7 @@ class MachineThread {
       interrupts: { ...delivered, lost: box.lostInterrupts },
       exits: { ...this.exits },
       unclaimed: { ports: ports.unclaimed, memory: machine.strayAccesses + bridge.unclaimed },
-      problems: [...devices.problems],
+      problems: [...box.problems, ...devices.problems],
       console: {
         outputBytes: console.outputBytes,
         inputBytes: console.inputBytes,
@@ -176,8 +180,10 @@ async function main(): Promise<void> {
   port.on("message", (message: ToMachine) => thread.receive(message));
   try {
     const booting = next("boot");
+    thread.mark("thread started");
     const module = (await import(data.platform.module)) as PlatformModule;
     platform = await module.openPlatform(data.platform.data, clock);
+    thread.mark("host opened");
     box = thread.makeBox(platform);
     const message = await booting;
     if (message === undefined) return;

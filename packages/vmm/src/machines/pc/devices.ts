@@ -5,7 +5,7 @@
 import type { Host } from "@minivmm/host";
 import type { VfioDevice } from "@minivmm/vfio-core";
 import type { PcKvm } from "../../accel/x86/pc-kvm.ts";
-import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "../../config.ts";
+import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "../../config/functions.ts";
 import { resetWhatCannotItself } from "../../pci/device-resets.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";
 import { HostRequests, type WatchDescriptor } from "../../pci/host-requests.ts";

@@ -4,7 +4,13 @@
 // BARs that need the 32-bit window are placed first, then 64-bit ones where they fit, which is there or in the 64-bit
 // window; among each the largest first, as low as they go. No two memory BARs share a page, so that each can be mapped.
 // Invariant: a function decodes a space (memory, I/O) only when all of its BARs there have an address.
-import { PCI_BASE_ADDRESS_0, PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MEMORY, PCI_INTERRUPT_LINE } from "@minivmm/pci";
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_COMMAND,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MEMORY,
+  PCI_INTERRUPT_LINE,
+} from "@minivmm/pci/function";
 import { VmmError } from "../../errors.ts";
 import type { BusSlot } from "../../pci/bus.ts";
 import type { BarDescription } from "../../pci/endpoint.ts";

@@ -4,8 +4,9 @@
 // Source: PCI Express Base 4.0 section 7.2.2 (ECAM).
 // Invariants: an access to ECAM reaches a register only when it is aligned and not wider than a dword, as CPUs make them; a
 // wider one is two. Pins are level inputs of the I/O APIC from GSI_PCI on, and an endpoint may hand its pin to KVM.
-import { NO_DMA } from "@minivmm/pci";
-import { Q35HostBridge } from "@minivmm/pci/devices";
+
+import { Q35HostBridge } from "@minivmm/pci/devices/host-bridge";
+import { NO_DMA } from "@minivmm/pci/function";
 import { PciBus } from "../../pci/bus.ts";
 import { readOnes } from "../../pci/decode.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";

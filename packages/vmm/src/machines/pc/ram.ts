@@ -2,7 +2,7 @@
 // this process, page aligned, that threads, KVM's slots and the IOMMU all refer to where it lies.
 // Invariant: an access lies in one piece or is refused; no piece is larger than one typed array can show.
 import { GuestMemory } from "@minivmm/host";
-import type { DmaPort } from "@minivmm/pci";
+import type { DmaPort } from "@minivmm/pci/function";
 import { VmmError } from "../../errors.ts";
 import { HIGH_RAM_START, LOW_RAM_END } from "./memory-map.ts";
 
