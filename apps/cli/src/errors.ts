@@ -5,7 +5,7 @@
 // Codes that start with USAGE_ are mistakes in what was asked for (exit status 2); everything else is a failure (1).
 // Invariant: one line each, whatever bytes a file name or a message holds; no stack trace without --debug.
 import { getSystemErrorMap } from "node:util";
-import { MinivmmError, type MinivmmErrorOptions } from "@minivmm/host";
+import { MinivmmError, type MinivmmErrorOptions } from "@minivmm/host/error";
 import { ownRemedy } from "./remedies.ts";
 
 export const EXIT_OK = 0;

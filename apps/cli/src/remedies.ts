@@ -1,6 +1,6 @@
 // Which command of minivmm, or which option, does what a hint of the packages says to do by hand. The packages know the
 // kernel's interface only. Source of codes and details: VfioError and HotResetError.
-import { MinivmmError } from "@minivmm/host";
+import { MinivmmError } from "@minivmm/host/error";
 
 type Details = Readonly<Record<string, unknown>>;
 

@@ -89,23 +89,23 @@ describe("cli argv: normalising", () => {
   });
 });
 
-describe("cli argv: the parser behind the normaliser", () => {
+describe("cli argv: from words to a request", () => {
   it("hands on any text unchanged: quotes, equals signs, line ends, dashes", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(fc.string(), fc.constantFrom('"a b"', "'x'", "a=b", "--", "-m", '"', "\n", "")),
         async (text) => {
           // An impossible serial device is refused with its text: what came out of the parser is what went in.
-          const parse = (): unknown => parseCommandLine(["-kernel", "k", "-serial", `?${text}`]);
-          expect(parse).toThrow(`-serial ?${text} is not possible`);
+          const parsed = parseCommandLine(["-kernel", "k", "-serial", `?${text}`]);
+          await expect(parsed).rejects.toThrow(`-serial ?${text} is not possible`);
         },
       ),
     );
   });
 
-  it("takes a command line that begins with an option as one for run", () => {
-    expect(parseCommandLine(["-kernel", "k"])).toBeTypeOf("function");
-    expect(parseCommandLine(["run", "--kernel=k", "-m", "1G"])).toBeTypeOf("function");
+  it("takes a command line that begins with an option as one for run", async () => {
+    expect(await parseCommandLine(["-kernel", "k"])).toBeTypeOf("function");
+    expect(await parseCommandLine(["run", "--kernel=k", "-m", "1G"])).toBeTypeOf("function");
   });
 });
 

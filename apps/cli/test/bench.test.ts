@@ -8,7 +8,7 @@ import { styleFor } from "../src/render/style.ts";
 import { cli } from "./helpers.ts";
 
 const parse = (options: Record<string, string>, subject: string | undefined = "tce") =>
-  parseBench(givenFrom(Object.fromEntries(Object.entries(options).map(([name, value]) => [name, [value]]))), subject);
+  parseBench(givenFrom(Object.entries(options).map(([name, value]) => ({ name, value }))), subject);
 
 describe("cli bench: options", () => {
   it("have defaults, and take page counts in any order, each once", () => {

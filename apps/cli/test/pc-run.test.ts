@@ -73,7 +73,7 @@ function streams() {
 async function runPretended(asked: RunRequest, ...ends: (VmExit | Error)[]) {
   const fake = pretended(...ends);
   const io = streams();
-  using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, fake.create);
+  using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, undefined, fake.create);
   let error: unknown;
   const status = await runWith(launcher, asked, io).catch((caught: unknown) => {
     error = caught;
@@ -123,6 +123,21 @@ describe("cli run: machine pc", () => {
     expect(events).toEqual([1, 2, 3].flatMap((n) => [`create ${n}`, `ended ${n}`, `close ${n}`]));
   });
 
+  it("the first machine's timeline begins with the process that was started for it, a later one's with itself", async () => {
+    const fake = pretended(RESET, POWER_OFF);
+    const asked = pc();
+    const started = { origin: performance.timeOrigin - 1000, nodeUp: 40 };
+    using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, started, fake.create);
+    await runWith(launcher, asked, streams());
+    const [first, second] = fake.configs as [PcVmConfig, PcVmConfig];
+    const { origin, marks = [] } = first.since ?? {};
+    expect(origin).toBe(started.origin);
+    expect(marks.map(({ name }) => name)).toEqual(["Node is up", "command read"]);
+    expect(marks[0]?.ms).toBe(40);
+    expect(marks[1]?.ms).toBeGreaterThan(1000);
+    expect(second.since).toBeUndefined();
+  });
+
   it("-no-reboot makes a reset the end, with status 0 and a summary", async () => {
     const { status, events, stderr } = await runPretended(pc("-no-reboot", "-summary", "-"), RESET);
     expect(status).toBe(0);
@@ -146,7 +161,7 @@ describe("cli run: machine pc", () => {
       setImmediate(() => process.emit("SIGTERM", "SIGTERM"));
       return vm;
     };
-    using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, create);
+    using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, undefined, create);
     expect(await runWith(launcher, asked, io)).toBe(128 + 15);
     expect(fake.events).toEqual(["create 1", "stop 1", "ended 1", "close 1"]);
     expect(process.listenerCount("SIGTERM")).toBe(0);
@@ -181,7 +196,7 @@ describe("cli run: machine pc", () => {
         [Symbol.dispose]: () => undefined,
       };
     };
-    using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, create);
+    using launcher = pcLauncher(asked.machine as PcRequest, asked, undefined, undefined, create);
     await runWith(launcher, asked, io);
     expect(heard).toEqual(["1: to 1", "2: to 2"]);
   });

@@ -202,6 +202,16 @@ describe("cli render: summary of machine pc", () => {
     );
   });
 
+  it("tells how long it took from Node's being up to the first guest instruction, where both are known", () => {
+    const marks = [
+      { name: "Node is up", ms: 41.5, instructions: 0 },
+      { name: "guest entered", ms: 201.5, instructions: 0 },
+    ];
+    const text = (timeline: typeof marks) => renderSummary({ ...pc, timeline }, styleFor({}, {}));
+    expect(text(marks)).toContain("\n  guest entered  202 ms\n  first guest instruction 160 ms after Node was up\n");
+    for (const mark of marks) expect(text([mark])).not.toContain("first guest instruction");
+  });
+
   it("has no section without content", () => {
     const text = renderSummary({ ...pc, domains: [], devices: [], interrupts: {}, problems: [] }, styleFor({}, {}));
     expect(text).not.toMatch(/IOMMU domains|Devices|Interrupts|!/);

@@ -2,14 +2,12 @@
 import { expect } from "vitest";
 import { exitStatusOf } from "../src/errors.ts";
 import { parseArgv } from "../src/options/argv.ts";
-import type { Given } from "../src/options/given.ts";
+import { type Given, givenFrom } from "../src/options/given.ts";
 import { parseRun, type RunRequest } from "../src/options/run-options.ts";
 import { RUN_OPTIONS } from "../src/options/table.ts";
 
 export function given(argv: readonly string[]): Given {
-  const { options } = parseArgv(argv, RUN_OPTIONS);
-  const all = (name: string) => options.filter((option) => option.name === name).map(({ value }) => value ?? "");
-  return { all, last: (name) => all(name).at(-1), flag: (name) => all(name).length > 0 };
+  return givenFrom(parseArgv(argv, RUN_OPTIONS).options);
 }
 
 export const request = (...argv: string[]): RunRequest => parseRun(given(["-kernel", "vmlinux", ...argv]));

@@ -9,9 +9,9 @@ import { type DescribeRequest, passedFunctions } from "../options/describe-reque
 import { renderAttrs } from "../render/attrs.ts";
 
 /** Throws MinivmmError for a function that is not there. */
-export function attrs(request: DescribeRequest, io: CliIo): number {
+export async function attrs(request: DescribeRequest, io: CliIo): Promise<number> {
   const passed = passedFunctions(request);
-  using opened = openHost(request.host);
+  using opened = await openHost(request.host);
   const report = describePages(opened.host, opened.title, request, surveyContainers(opened.host, passed));
   io.stdout.write(request.json ? reportJson(report) : renderAttrs(report, outStyle(io)));
   return EXIT_OK;

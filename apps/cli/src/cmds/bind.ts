@@ -9,8 +9,8 @@ import type { BindRequest } from "../options/bind-request.ts";
 import { bindJson, renderBinding, renderIntent } from "../render/bind.ts";
 
 /** 0 when everything is as asked, or would be (--dry-run). Throws CliError: NO_DEVICE, the code of an obstacle, BIND_FAILED. */
-export function bind(request: BindRequest, io: CliIo): number {
-  using opened = openHost(request.host);
+export async function bind(request: BindRequest, io: CliIo): Promise<number> {
+  using opened = await openHost(request.host);
   return bindOn(opened.host, request, io);
 }
 

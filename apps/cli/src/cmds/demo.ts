@@ -43,7 +43,7 @@ export async function demo(request: DemoRequest, io: CliIo): Promise<number> {
   say();
 
   const disk = demoDisk();
-  using opened = openHost({ kind: "model", spec: { name: HOST } }, { disk });
+  using opened = await openHost({ kind: "model", spec: { name: HOST } }, { disk });
   let vm: Vm | undefined;
   const console = new GutterConsole(io.stdout, style, (line) => {
     if (line === guest.initLine) vm?.mark("init started");

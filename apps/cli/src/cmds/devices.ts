@@ -5,8 +5,8 @@ import { type CliIo, outStyle } from "../io.ts";
 import type { HostRequest } from "../options/host.ts";
 import { renderDevices } from "../render/devices.ts";
 
-export function devices(request: HostRequest, json: boolean, io: CliIo): number {
-  using opened = openHost(request);
+export async function devices(request: HostRequest, json: boolean, io: CliIo): Promise<number> {
+  using opened = await openHost(request);
   const entries = listPci(opened.host);
   io.stdout.write(json ? `${JSON.stringify(entries, null, 2)}\n` : renderDevices(opened.title, entries, outStyle(io)));
   return 0;

@@ -8,8 +8,8 @@ import type { DoctorRequest } from "../options/doctor-request.ts";
 import { doctorJson, renderDoctor } from "../render/doctor.ts";
 
 /** 0 when no check fails, else 1. Throws CliError NO_DEVICE. */
-export function doctor(request: DoctorRequest, io: CliIo): number {
-  using opened = openHost(request.host);
+export async function doctor(request: DoctorRequest, io: CliIo): Promise<number> {
+  using opened = await openHost(request.host);
   return doctorOn(opened.host, opened.title, request, io);
 }
 

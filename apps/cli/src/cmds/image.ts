@@ -6,17 +6,11 @@ import { ImageCache } from "../image/cache.ts";
 import { IMAGES, type ImageSource } from "../image/catalog.ts";
 import { type PullResult, pullImage } from "../image/pull.ts";
 import { type CliIo, outStyle } from "../io.ts";
+import type { ImageRequest } from "../options/image-request.ts";
 import { formatSize } from "../options/size.ts";
 import { suggestion } from "../options/suggest.ts";
 import { columns } from "../render/columns.ts";
 import { noProgress, progressOn } from "../render/progress.ts";
-
-export interface ImageRequest {
-  readonly action: "pull" | "list" | "rm";
-  readonly name?: string;
-  readonly cache?: string;
-  readonly json: boolean;
-}
 
 /** Resolves with the exit status. Throws CliError. */
 export async function image(request: ImageRequest, io: CliIo): Promise<number> {

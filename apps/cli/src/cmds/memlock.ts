@@ -9,9 +9,9 @@ import { type DescribeRequest, passedFunctions } from "../options/describe-reque
 import { renderMemlock } from "../render/memlock.ts";
 
 /** 0 when the VM would start within the limit, else 1. Throws MinivmmError for a function that is not there. */
-export function memlock(request: DescribeRequest, io: CliIo): number {
+export async function memlock(request: DescribeRequest, io: CliIo): Promise<number> {
   const passed = passedFunctions(request);
-  using opened = openHost(request.host);
+  using opened = await openHost(request.host);
   const report = describeLocks(opened.host, opened.title, request, surveyContainers(opened.host, passed));
   io.stdout.write(request.json ? reportJson(report) : renderMemlock(report, outStyle(io)));
   return report.verdict === "fits" || report.verdict === "fits-start" ? EXIT_OK : EXIT_FAILURE;

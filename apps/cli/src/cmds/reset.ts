@@ -11,8 +11,8 @@ import { renderPlan } from "../render/reset-plan.ts";
 import { renderOutcome } from "../render/reset-run.ts";
 
 /** `plan`: 0 when the kernel would accept every reset, else 1. `run`: 0 when every reset was done. Throws MinivmmError. */
-export function reset(request: ResetRequest, io: CliIo): number {
-  using opened = openHost(request.host);
+export async function reset(request: ResetRequest, io: CliIo): Promise<number> {
+  using opened = await openHost(request.host);
   return resetOn(opened.host, opened.title, request, io);
 }
 

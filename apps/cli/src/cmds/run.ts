@@ -1,25 +1,25 @@
 // `minivmm run`: from a typed request to an exit status. Files are read and checked first, then the machine is made on its
-// host and runs; what was opened is closed in reverse order however the run ends.
+// host and runs; what was opened is closed in reverse order however the run ends. Only the machine that was asked for is
+// loaded, and what shows the summary after the run.
 import type { ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
 import { watchSignals } from "../console/signals.ts";
 import { TerminalConsole } from "../console/terminal.ts";
 import { CliError, EXIT_OK } from "../errors.ts";
-import { readInitrd } from "../image/initrd.ts";
 import { checkKernelFile } from "../image/kernel.ts";
 import { type CliIo, errStyle } from "../io.ts";
 import type { Launcher } from "../launcher.ts";
 import { KERNELS, type RunRequest } from "../options/run-options.ts";
-import { pcLauncher } from "../pc/launcher.ts";
-import { pseriesLauncher } from "../pseries/launcher.ts";
-import { writeSummary } from "../render/summary-file.ts";
 
 /** Runs a VM to its end. Resolves with the exit status; throws MinivmmError for what prevents or breaks the run. */
 export async function run(request: RunRequest, io: CliIo): Promise<number> {
   const { machine } = request;
   checkKernelFile(request.kernel, KERNELS[machine.machine]);
-  const initrd = request.initrd === undefined ? undefined : readInitrd(request.initrd);
+  const { initrd: file } = request;
+  const initrd = file === undefined ? undefined : (await import("../image/initrd.ts")).readInitrd(file);
   using launcher =
-    machine.machine === "pc" ? pcLauncher(machine, request, initrd) : pseriesLauncher(machine, request, initrd);
+    machine.machine === "pc"
+      ? (await import("../pc/launcher.ts")).pcLauncher(machine, request, initrd, io.started)
+      : await (await import("../pseries/launcher.ts")).pseriesLauncher(machine, request, initrd);
   return await runWith(launcher, request, io);
 }
 
@@ -74,11 +74,17 @@ class RunSession {
         vm.close();
         continue;
       }
-      const { summary, name } = this.request;
-      const named = { ...(name === undefined ? {} : { name }), ...vm.summary() };
-      if (summary !== undefined) writeSummary(summary, named, this.io.stderr, errStyle(this.io));
+      await this.tell(vm);
       return exit;
     }
+  }
+
+  private async tell(vm: Vm<VmSummary>): Promise<void> {
+    const { summary, name } = this.request;
+    if (summary === undefined) return;
+    const { writeSummary } = await import("../render/summary-file.ts");
+    const named = { ...(name === undefined ? {} : { name }), ...vm.summary() };
+    writeSummary(summary, named, this.io.stderr, errStyle(this.io));
   }
 
   close(): void {

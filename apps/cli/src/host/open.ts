@@ -1,13 +1,23 @@
 // The choice of host: this machine's kernel, or a modelled one with one process on it. Whoever opened it closes it.
-import { type ModelHostOptions, modelHost } from "@minivmm/model-host";
+// Models of hosts are loaded when one is asked for; a guest on the real host does not wait for them.
+import { type Host, realHost } from "@minivmm/host";
+import type { ModelHostOptions } from "@minivmm/model-host";
 import type { HostRequest } from "../options/host.ts";
-import { type OpenedHost, opened, openRealHost } from "./real.ts";
 
-export type { OpenedHost };
+export interface OpenedHost extends Disposable {
+  readonly host: Host;
+  /** For people: "this machine" or "modelled host power9". */
+  readonly title: string;
+  close(): void;
+}
 
-/** `options` overrides what the request says of a modelled host. Throws MinivmmError. */
-export function openHost(request: HostRequest, options: ModelHostOptions = {}): OpenedHost {
-  if (request.kind === "real") return openRealHost();
+/** `options` overrides what the request says of a modelled host. Rejects with MinivmmError. */
+export async function openHost(request: HostRequest, options: ModelHostOptions = {}): Promise<OpenedHost> {
+  if (request.kind === "real") {
+    const host = realHost();
+    return opened(host, "this machine", () => host.exit());
+  }
+  const { modelHost } = await import("@minivmm/model-host");
   const { name, ...spec } = request.spec;
   const model = modelHost(name, { ...spec, ...options });
   const host = model.spawn();
@@ -15,4 +25,14 @@ export function openHost(request: HostRequest, options: ModelHostOptions = {}): 
     host.exit();
     model.close();
   });
+}
+
+/** `end` is called once. */
+function opened(host: Host, title: string, end: () => void): OpenedHost {
+  let open = true;
+  const close = (): void => {
+    if (open) end();
+    open = false;
+  };
+  return { host, title, close, [Symbol.dispose]: close };
 }

@@ -3,7 +3,7 @@
 // gzip is unpacked here once, to see that it is whole.
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { readCpio } from "@minivmm/vmm/boot";
+import { readCpio } from "@minivmm/vmm/boot/cpio";
 import { CliError, reasonOf } from "../errors.ts";
 
 const startsWith = (bytes: Uint8Array, ...magic: number[]): boolean => magic.every((byte, i) => bytes[i] === byte);

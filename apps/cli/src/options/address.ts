@@ -1,5 +1,5 @@
 // PCI addresses as people write them on a command line: the domain may be left out.
-import { formatBdf, parseBdf } from "@minivmm/pci";
+import { formatBdf, parseBdf } from "@minivmm/pci/bdf";
 import { usageError } from "../errors.ts";
 
 export function isAddress(text: string): boolean {

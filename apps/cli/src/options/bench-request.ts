@@ -12,7 +12,7 @@ export interface BenchRequest {
   readonly json: boolean;
 }
 
-export const BENCH_SUBJECTS = ["tce"] as const;
+const BENCH_SUBJECTS = ["tce"] as const;
 const DEFAULT_PAGES = [1, 32, 512];
 const DEFAULT_ROUNDS = 7;
 const DEFAULT_MAPPED = 150_000;

@@ -1,4 +1,5 @@
 // The options that were given to a command, after the parser: asked by name, values in order.
+import type { ParsedOption } from "./argv.ts";
 
 export interface Given {
   flag(name: string): boolean;
@@ -7,11 +8,8 @@ export interface Given {
   all(name: string): readonly string[];
 }
 
-/** Reads the parser's result: flags are true, values are arrays of text (each option is declared as one). */
-export function givenFrom(parsed: Readonly<Record<string, unknown>>): Given {
-  const all = (name: string): readonly string[] => {
-    const value = parsed[name];
-    return Array.isArray(value) ? value.map(String) : [];
-  };
-  return { flag: (name) => parsed[name] === true, last: (name) => all(name).at(-1), all };
+export function givenFrom(options: readonly ParsedOption[]): Given {
+  const named = (name: string) => options.filter((option) => option.name === name);
+  const all = (name: string): readonly string[] => named(name).flatMap(({ value }) => value ?? []);
+  return { flag: (name) => named(name).length > 0, last: (name) => all(name).at(-1), all };
 }

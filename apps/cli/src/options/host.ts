@@ -1,6 +1,6 @@
 // -host: where devices come from. `real` is this machine's kernel; `model:NAME[,key=value...]` is a modelled one.
-import { MinivmmError } from "@minivmm/host";
-import { type ModelSpec, modelHostNames, parseModelSpec } from "@minivmm/model-host";
+import { MinivmmError } from "@minivmm/host/error";
+import { type ModelSpec, modelHostNames, parseModelSpec } from "@minivmm/model-host/spec";
 import { usageError } from "../errors.ts";
 import { suggestion } from "./suggest.ts";
 

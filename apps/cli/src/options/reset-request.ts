@@ -15,7 +15,7 @@ export interface ResetRequest {
   readonly dryRun: boolean;
 }
 
-export const RESET_ACTIONS = ["plan", "run"] as const;
+const RESET_ACTIONS = ["plan", "run"] as const;
 
 /** `words` are those behind `reset`. Throws CliError USAGE_OPTION. */
 export function parseReset(given: Given, words: readonly string[]): ResetRequest {

@@ -181,11 +181,11 @@ export const ROOT_OPTIONS: OptionTable = [DEBUG];
 export const COMMANDS = [
   "run",
   "devices",
-  "attrs",
-  "memlock",
   "doctor",
   "bind",
   "unbind",
+  "attrs",
+  "memlock",
   "reset",
   "replay",
   "image",

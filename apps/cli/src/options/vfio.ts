@@ -1,6 +1,6 @@
 // -device vfio-pci: which function of the host, and on which way it comes: its group and a container, or an iommufd and the
 // function's own node. Either may be opened by somebody with the right to and passed in as a descriptor.
-import { formatBdf, parseBdf } from "@minivmm/pci";
+import { formatBdf, parseBdf } from "@minivmm/pci/bdf";
 import { usageError } from "../errors.ts";
 
 import type { IommufdRequest, Iommufds } from "./iommufd.ts";

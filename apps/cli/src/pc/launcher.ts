@@ -1,23 +1,29 @@
 // Machines pc: each has a thread of its own, and that thread opens host and devices, because descriptors of VFIO and models
 // of devices belong to whoever opened them (platform.ts). Here is only what the thread is told.
-import { createPcVm } from "@minivmm/vmm";
+import { createPcVm } from "@minivmm/vmm/pc";
+import type { ProcessStart } from "../io.ts";
 import type { Launcher } from "../launcher.ts";
 import { isPciDevice } from "../options/device.ts";
 import type { PcRequest } from "../options/pc-machine.ts";
 import type { RunRequest } from "../options/run-options.ts";
 import type { PcPlatformData } from "./platform.ts";
+import { timelineStart } from "./start-time.ts";
 
-/** `create` makes a VM; tests hand in their own. */
+/** The first machine's timeline begins with the process, if that was `started` for it; `create` makes a VM. */
 export function pcLauncher(
   { memoryBytes, cpus }: PcRequest,
   { host, kernel, append, devices }: RunRequest,
   initrd: Uint8Array | undefined,
+  started?: ProcessStart,
   create: typeof createPcVm = createPcVm,
 ): Launcher {
   const data: PcPlatformData = { host, devices: devices.filter(isPciDevice) };
+  let since = started === undefined ? undefined : timelineStart(started);
   return {
-    launch: (console) =>
-      create({
+    launch(console) {
+      const first = since;
+      since = undefined;
+      return create({
         machine: "pc",
         memoryBytes,
         cpus,
@@ -26,7 +32,9 @@ export function pcLauncher(
         ...(initrd === undefined ? {} : { initrd }),
         console,
         platform: { module: platformUrl(), data },
-      }),
+        ...(first === undefined ? {} : { since: first }),
+      });
+    },
     [Symbol.dispose]: () => undefined,
   };
 }

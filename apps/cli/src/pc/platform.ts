@@ -1,11 +1,11 @@
 // The module that the thread of a machine pc imports for its host and devices (PlatformModule of @minivmm/vmm).
 // Invariants: nothing is open when it throws; close() gives back in reverse order. Models take the thread's clock, which has
-// their timers run however busy the guest is.
-import type { PcPlatform, PlatformClock } from "@minivmm/vmm";
-import { closeDevices, deviceConfigs } from "../host/plug.ts";
-import { openRealHost } from "../host/real.ts";
+// their timers run however busy the guest is. Without models of devices none are loaded: a guest would wait for them.
+import type { PcDeviceConfig, PcPlatform, PlatformClock } from "@minivmm/vmm/pc";
+import { openHost } from "../host/open.ts";
 import type { PciDeviceRequest } from "../options/device.ts";
 import type { HostRequest } from "../options/host.ts";
+import type { VfioRequest } from "../options/vfio.ts";
 
 /** What the main thread sends: plain data. */
 export interface PcPlatformData {
@@ -16,16 +16,14 @@ export interface PcPlatformData {
 /** Throws MinivmmError for a host that cannot be made, PciError DISK for an image that cannot be opened. */
 export async function openPlatform(data: unknown, clock: PlatformClock): Promise<PcPlatform> {
   const request = data as PcPlatformData;
-  // A thread on the real host has no use for models of hosts, and a guest would wait for them to be loaded.
-  const opened =
-    request.host.kind === "real" ? openRealHost() : (await import("../host/open.ts")).openHost(request.host, { clock });
+  const opened = await openHost(request.host, { clock });
   try {
-    const devices = deviceConfigs(request.devices, clock);
+    const { devices, close } = await plug(request.devices, clock);
     return {
       host: opened.host,
       devices,
       close() {
-        closeDevices(devices);
+        close();
         opened.close();
       },
     };
@@ -33,4 +31,20 @@ export async function openPlatform(data: unknown, clock: PlatformClock): Promise
     opened.close();
     throw error;
   }
+}
+
+interface Plugged {
+  readonly devices: readonly PcDeviceConfig[];
+  close(): void;
+}
+
+async function plug(requests: readonly PciDeviceRequest[], clock: PlatformClock): Promise<Plugged> {
+  if (requests.every(isFunction)) return { devices: requests, close: () => undefined };
+  const { closeDevices, deviceConfigs } = await import("../host/plug.ts");
+  const devices = deviceConfigs(requests, clock);
+  return { devices, close: () => closeDevices(devices) };
+}
+
+function isFunction(request: PciDeviceRequest): request is VfioRequest {
+  return request.driver === "vfio-pci";
 }

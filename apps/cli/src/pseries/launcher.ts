@@ -6,13 +6,13 @@ import type { Launcher } from "../launcher.ts";
 import type { PseriesRequest } from "../options/pseries-machine.ts";
 import type { RunRequest } from "../options/run-options.ts";
 
-/** Opens the host. Throws MinivmmError. */
-export function pseriesLauncher(
+/** Opens the host. Rejects with MinivmmError. */
+export async function pseriesLauncher(
   machine: PseriesRequest,
   { host, kernel, append, devices: requests }: RunRequest,
   initrd: Uint8Array | undefined,
-): Launcher {
-  const opened = openHost(host);
+): Promise<Launcher> {
+  const opened = await openHost(host);
   return {
     async launch(console) {
       const devices = deviceConfigs(requests);

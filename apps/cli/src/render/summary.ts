@@ -1,6 +1,7 @@
 // What a VM did, for people: boot timeline, instructions, TCE calls by kind and stage, DMA requests, interrupts.
 // The same figures as data are vm.summary() itself.
 import type { MachineSummary, PcSummary, PseriesSummary, VmSummary } from "@minivmm/vmm";
+import { startMs } from "../pc/start-time.ts";
 import { columns } from "./columns.ts";
 import { duration, grouped, large } from "./numbers.ts";
 import type { Style } from "./style.ts";
@@ -43,7 +44,7 @@ function pseriesSections(summary: PseriesSummary): Section[] {
 
 function pcSections(summary: PcSummary): Section[] {
   return [
-    ["Timeline", timeline(summary)],
+    ["Timeline", [...timeline(summary), ...firstInstruction(summary)]],
     ["Guest", pcGuest(summary)],
     ["IOMMU domains", domainLines(summary)],
     ["Devices", deviceLines(summary)],
@@ -58,6 +59,11 @@ function timeline({ timeline: marks }: MachineSummary): string[] {
     instructions === 0 ? "" : `${large(instructions)} instructions`,
   ]);
   return columns([{ title: "" }, right(""), right("")], rows, "  ");
+}
+
+function firstInstruction({ timeline: marks }: PcSummary): string[] {
+  const ms = startMs(marks);
+  return ms === undefined ? [] : [`  first guest instruction ${duration(ms)} after Node was up`];
 }
 
 function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHypercalls }: PseriesSummary): string[] {

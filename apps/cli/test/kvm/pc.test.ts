@@ -70,6 +70,18 @@ describe("cli run on KVM: machine pc", () => {
     expect(timeline.map(({ name }: { name: string }) => name)).toContain("power off");
   });
 
+  it("the summary of a process that was started for it begins with the process", async () => {
+    const argv = program(temporaryFolder(), (guest) => guest.powerOff());
+    const { io } = terminal();
+    const started = { origin: performance.timeOrigin, nodeUp: performance.nodeTiming.bootstrapComplete };
+    expect(await main([...argv, "-summary", "-"], { ...io, started })).toBe(0);
+    const [, ...lines] = io.stderr.text.trimStart().split("\n");
+    const moments = ["Node is up", "command read", "thread started", "host opened", "machine created", "guest entered"];
+    const names = lines.map((line) => moments.find((name) => line.startsWith(`  ${name} `)) ?? "");
+    expect(names.filter((name) => name !== "")).toEqual(moments);
+    expect(lines).toContainEqual(expect.stringMatching(/^ {2}first guest instruction .* after Node was up$/));
+  });
+
   it("-no-reboot ends with a reset; without it the guest starts again, until a signal ends it", async () => {
     const argv = program(temporaryFolder(), (guest) => {
       guest.print("up\n");
