@@ -97,6 +97,17 @@ export class PcBench implements Disposable {
   }
 }
 
+/** Functions of a ready-made host in slots 1 and up, and its time. */
+export function guestWith(
+  which: string | HostDescription,
+  functions: readonly string[],
+  options: ModelHostOptions = {},
+) {
+  const { model, clock } = stillHost(which, options);
+  const bench = new PcBench({ model, devices: functions.map((host) => ({ driver: "vfio-pci", host })) });
+  return { bench, clock, model, [Symbol.dispose]: () => bench[Symbol.dispose]() };
+}
+
 export function spawn(model: ModelledHost, options: SpawnOptions = {}): ModelProcess {
   return model.spawn({ memlock: Number.POSITIVE_INFINITY, ...options });
 }
