@@ -1,6 +1,7 @@
 // @minivmm/pci: PCI configuration space, topology, IOMMU groups, resets and interrupts; device models are in ./devices.
 export * from "./bdf.ts";
 export { BridgeDevice, type BridgeOptions } from "./bridge.ts";
+export * from "./caps/index.ts";
 export * from "./function.ts";
 export * from "./iommu/acs.ts";
 export * from "./iommu/binding.ts";

@@ -1,7 +1,7 @@
 // The package's one error class. A `code` that starts with USAGE_ means that the caller can put it right by
 // asking differently (a command line shows it without a stack); every other code is a failure of the machine,
 // of the host below it, or of a file.
-import { MinivmmError } from "@minivmm/host";
+import { MinivmmError } from "@minivmm/host/error";
 
 export type VmmErrorCode =
   | "USAGE_CONFIG"

@@ -13,7 +13,8 @@ export interface PcVmConfig {
   readonly cpus?: number;
   /** A bzImage or an x86-64 ELF image. */
   readonly kernel: KernelSource;
-  readonly initrd?: Uint8Array;
+  /** A promise may settle while the threads start; createPcVm rejects as it does. */
+  readonly initrd?: Uint8Array | Promise<Uint8Array>;
   /** Kernel command line. Default "". */
   readonly append?: string;
   readonly console: ConsoleBackend;
@@ -27,7 +28,7 @@ export interface ResolvedPcConfig {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly kernel: KernelSource;
-  readonly initrd: Uint8Array | undefined;
+  readonly initrd: Uint8Array | Promise<Uint8Array> | undefined;
   readonly append: string;
   readonly console: ConsoleBackend;
   readonly platform: PlatformSource;

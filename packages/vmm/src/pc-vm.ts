@@ -1,23 +1,9 @@
-// createPcVm: machine pc as its user has it, in the main thread. The machine itself and each CPU have threads of their own;
-// this one loads the kernel, carries console bytes, keeps the clock for the others, and can stop everything at any time.
-// Invariants: a guest never keeps this thread waiting; run() comes back when all threads have ended and everything was
-// given back to the host.
-import { Worker } from "node:worker_threads";
-import { type Host, realHost, type Watch } from "@minivmm/host";
-import { RunPageAlias } from "@minivmm/kvm/run-page-alias";
-import type { RunEnd } from "./accel/accelerator.ts";
-import { unpackError } from "./accel/x86/error-transport.ts";
-import type { CpuThreadData, FromMachine, MachineThreadData, ToMachine } from "./accel/x86/messages.ts";
-import { SharedState } from "./accel/x86/shared-state.ts";
-import { parseX86Kernel } from "./boot/x86/kernel.ts";
-import { loadX86Guest } from "./boot/x86/load.ts";
-import { readKernel } from "./config/common.ts";
-import { VmmError } from "./errors.ts";
-import { RESERVED, RSDP_ADDRESS } from "./machines/pc/memory-map.ts";
-import { allocateRam, PcRam, type SharedRam } from "./machines/pc/ram.ts";
-import { type PcVmConfig, type ResolvedPcConfig, resolvePcConfig } from "./pc-config.ts";
+// createPcVm: machine pc. The machine itself and each CPU have threads of their own, and they are started first: what only
+// this thread needs to work with them is loaded while they start.
+import { PcThreads } from "./accel/x86/pc-threads.ts";
+import { type PcVmConfig, resolvePcConfig } from "./pc-config.ts";
 import { type PcSummary, Timeline } from "./summary.ts";
-import type { Vm, VmExit } from "./vm.ts";
+import type { Vm } from "./vm.ts";
 
 /**
  * Builds the machine, takes its devices and loads the kernel. Throws VmmError (USAGE_* for what the caller can change,
@@ -25,241 +11,19 @@ import type { Vm, VmExit } from "./vm.ts";
  */
 export async function createPcVm(config: PcVmConfig): Promise<Vm<PcSummary>> {
   const resolved = resolvePcConfig(config);
-  const vm = new PcVm(resolved);
+  const timeline = new Timeline(() => 0, resolved.since);
+  const threads = new PcThreads(resolved, timeline.origin);
+  let made: { close(): void } = threads;
   try {
-    vm.load();
+    const { PcVm } = await import("./accel/x86/pc-vm.ts");
+    const vm = new PcVm(resolved, threads, timeline);
+    made = vm;
+    await vm.load();
     await vm.ready;
+    return vm;
   } catch (error) {
-    vm.close();
-    await vm.ended;
+    made.close();
+    await threads.ended;
     throw error;
   }
-  return vm;
-}
-
-class PcVm implements Vm<PcSummary> {
-  readonly ready: Promise<void>;
-  /** All threads have ended. */
-  readonly ended: Promise<unknown>;
-  private readonly config: ResolvedPcConfig;
-  private readonly timeline: Timeline;
-  private readonly shared: SharedState;
-  private readonly ram: SharedRam;
-  private readonly machine: Worker;
-  /** Opened by load(), while other threads start. */
-  private host!: Host;
-  private readonly watches = new Map<number, Watch>();
-  private readonly aliases: RunPageAlias[] = [];
-  /** The next moment at which the machine's thread wants to be woken. */
-  private wakeUp: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
-  private settleReady: { resolve(): void; reject(error: Error): void } | undefined;
-  private settleRun: { resolve(end: RunEnd): void; reject(error: Error): void } | undefined;
-  private last: PcSummary;
-  private state: "ready" | "running" | "ended" | "closed" = "ready";
-
-  constructor(config: ResolvedPcConfig) {
-    this.config = config;
-    this.timeline = new Timeline(() => 0, config.since);
-    this.last = emptySummary(config.cpus);
-    this.shared = new SharedState(config.cpus);
-    this.ram = allocateRam(config.memoryBytes);
-    this.ready = new Promise((resolve, reject) => {
-      this.settleReady = { resolve, reject };
-    });
-    this.ready.catch(() => undefined);
-    const { buffer } = this.shared;
-    const { ram, timeline } = this;
-    const { cpus, platform } = config;
-    const machineData: MachineThreadData = { shared: buffer, ram, cpus, platform, origin: timeline.origin };
-    this.machine = startThread("machine-thread", machineData);
-    this.machine.on("message", (message: FromMachine) => this.receive(message));
-    const others = Array.from({ length: cpus - 1 }, (_, index) => {
-      const data: CpuThreadData = { shared: buffer, cpu: index + 1 };
-      return startThread("cpu-thread", data);
-    });
-    const threads = [this.machine, ...others];
-    for (const thread of threads) thread.on("error", (error) => this.fail(error));
-    this.ended = Promise.all(threads.map((thread) => new Promise((resolve) => thread.on("exit", resolve))));
-    config.console.onInput?.((bytes) => {
-      this.send({ type: "input", bytes });
-      this.kick(0);
-    });
-  }
-
-  /** Meanwhile the other threads start and the machine takes its devices. */
-  load(): void {
-    const { initrd, append } = this.config;
-    const { kernel, kernelName } = readKernel(this.config.kernel);
-    const ram = new PcRam(this.ram);
-    const boot = loadX86Guest({
-      ram: ram.low,
-      highRamBytes: ram.highBytes,
-      kernel: parseX86Kernel(kernel, kernelName),
-      kernelName,
-      initrd: initrd ?? null,
-      append,
-      rsdpAddress: RSDP_ADDRESS,
-      reserved: RESERVED,
-    });
-    this.timeline.mark("kernel loaded");
-    this.send({ type: "boot", boot });
-    this.host = realHost();
-  }
-
-  async run(): Promise<VmExit> {
-    if (this.state !== "ready") {
-      throw new VmmError(`this VM cannot run: it is ${this.state}`, {
-        code: "VM_STATE",
-        details: { state: this.state },
-        hint: "make a new one with createPcVm()",
-      });
-    }
-    this.state = "running";
-    const end = new Promise<RunEnd>((resolve, reject) => {
-      this.settleRun = { resolve, reject };
-    });
-    this.send({ type: "run" });
-    try {
-      const { reason, ...rest } = await end;
-      await this.ended;
-      return { status: reason === "halt" ? 1 : 0, reason, ...rest };
-    } finally {
-      this.cleanUp();
-      this.state = "ended";
-    }
-  }
-
-  mark(name: string): void {
-    this.timeline.mark(name);
-  }
-
-  stop(): void {
-    this.shared.stop();
-    for (let cpu = 0; cpu < this.shared.cpus; cpu++) this.kick(cpu);
-  }
-
-  summary(): PcSummary {
-    const marks = [...this.last.timeline, ...this.timeline.marks].sort((a, b) => a.ms - b.ms);
-    return { ...this.last, timeline: marks };
-  }
-
-  close(): void {
-    if (this.state === "closed") return;
-    this.stop();
-    this.send({ type: "close" });
-    this.cleanUp();
-    this.state = "closed";
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  private receive(message: FromMachine): void {
-    switch (message.type) {
-      case "ready":
-        this.reachCpus();
-        this.settleReady?.resolve();
-        break;
-      case "failed":
-        this.fail(unpackError(message.error));
-        break;
-      case "output":
-        this.config.console.write(message.bytes);
-        break;
-      case "watch":
-        this.watch(message.watch, message.fd);
-        break;
-      case "unwatch":
-        this.watches.get(message.watch)?.close();
-        this.watches.delete(message.watch);
-        break;
-      case "wake":
-        this.wakeLater(message.ms);
-        break;
-      case "summary":
-        this.last = message.summary;
-        break;
-      case "ended":
-        this.settleRun?.resolve(message.end);
-        break;
-    }
-  }
-
-  private watch(watch: number, fd: number): void {
-    const seen = (): void => {
-      this.send({ type: "readable", watch });
-      this.kick(0);
-    };
-    this.watches.set(watch, this.host.watch(fd, seen));
-  }
-
-  private wakeLater(ms: number): void {
-    const at = performance.now() + ms;
-    if (this.wakeUp !== undefined && this.wakeUp.at <= at) return;
-    clearTimeout(this.wakeUp?.timer);
-    const timer = setTimeout(() => {
-      this.wakeUp = undefined;
-      this.kick(0);
-    }, ms);
-    this.wakeUp = { at, timer };
-  }
-
-  /** While the machine waits to be run its descriptors are there for certain. */
-  private reachCpus(): void {
-    for (let cpu = 0; cpu < this.shared.cpus; cpu++) {
-      this.aliases.push(new RunPageAlias(this.host, this.shared.descriptor(cpu)));
-    }
-  }
-
-  /** Gets a CPU's thread out of the guest. Its run page says so to a thread that is only on its way there. */
-  private kick(cpu: number): void {
-    const alias = this.aliases[cpu];
-    if (alias === undefined) return;
-    alias.immediateExit = true;
-    const thread = this.shared.thread(cpu);
-    if (thread !== 0) this.host.threads?.interrupt(thread);
-  }
-
-  private fail(error: Error): void {
-    this.stop();
-    this.settleReady?.reject(error);
-    void this.ended.then(() => this.settleRun?.reject(error));
-  }
-
-  private send(message: ToMachine): void {
-    this.machine.postMessage(message);
-  }
-
-  private cleanUp(): void {
-    clearTimeout(this.wakeUp?.timer);
-    for (const watch of this.watches.values()) watch.close();
-    for (const alias of this.aliases) alias.close();
-    this.watches.clear();
-    this.aliases.length = 0;
-  }
-}
-
-/** Threads run built code: they take neither the loader nor the conditions of the main thread. */
-function startThread(name: "machine-thread" | "cpu-thread", data: MachineThreadData | CpuThreadData): Worker {
-  const here = import.meta.url;
-  const built = here.endsWith(".ts") ? new URL("../dist/", here) : new URL("./", here);
-  return new Worker(new URL(`accel/x86/${name}.js`, built), { workerData: data, execArgv: [] });
-}
-
-function emptySummary(cpus: number): PcSummary {
-  return {
-    machine: "pc",
-    accelerator: "kvm",
-    cpus,
-    timeline: [],
-    runMs: 0,
-    domains: [],
-    devices: [],
-    interrupts: {},
-    exits: {},
-    unclaimed: { ports: 0, memory: 0 },
-    problems: [],
-    console: { outputBytes: 0, inputBytes: 0, inputDropped: 0 },
-  };
 }

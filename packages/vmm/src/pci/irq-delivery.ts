@@ -2,7 +2,7 @@
 // (below), or KVM takes them inside the kernel (kvm-irq-delivery.ts).
 // Invariants: a line that was given is closed once; nothing here throws, what the host refuses goes to `problem`.
 import { EFD_CLOEXEC, EFD_NONBLOCK, type Host } from "@minivmm/host";
-import type { Msi, Msix } from "@minivmm/pci/function";
+import type { Msi, Msix } from "@minivmm/pci/capabilities";
 
 /** One eventfd that the device signals. */
 export interface IrqLine {

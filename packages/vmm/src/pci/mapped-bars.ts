@@ -5,7 +5,8 @@
 // Source: include/uapi/linux/vfio.h (VFIO_REGION_INFO_FLAG_MMAP, _CAP_SPARSE_MMAP); QEMU 7.2 hw/vfio/common.c.
 // Invariants: a slot exists only while the BAR is decoded; nothing here throws, what fails is reported and trapped.
 import type { Mapping } from "@minivmm/host";
-import type { BarDescription, Msix } from "@minivmm/pci/function";
+import type { Msix } from "@minivmm/pci/capabilities";
+import type { BarDescription } from "@minivmm/pci/function";
 import { mappableAreas, type RegionArea, type VfioDevice } from "@minivmm/vfio-core";
 
 /** KVM's memory slots, as far as a device uses them. */

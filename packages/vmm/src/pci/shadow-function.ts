@@ -3,10 +3,9 @@
 // Source: what QEMU 7.2 emulates in hw/vfio/pci.c. Copied: BARs, ROM BAR (absent), MSI and MSI-X capabilities, the
 // multifunction bit, and on a root bus the type and link of an Express endpoint; hidden: SR-IOV, ARI and resizable BAR,
 // which make sense only to who owns the physical bus.
+import { Msi, Msix } from "@minivmm/pci/capabilities";
 import {
   type BarDescription,
-  Msi,
-  Msix,
   PCI_BASE_ADDRESS_0,
   PCI_BASE_ADDRESS_MEM_PREFETCH,
   PCI_BASE_ADDRESS_MEM_TYPE_64,

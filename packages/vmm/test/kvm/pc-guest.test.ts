@@ -1,5 +1,5 @@
 // Machine pc on this machine's /dev/kvm: small guests in long mode, how they end, and how they are ended.
-import { Assembler, al, ax, byte, ds, dword, dx, rbx, rdi } from "@minivmm/x86asm";
+import { Assembler, al, ax, byte, ds, dword, dx, ebx, rbx, rdi, rsi } from "@minivmm/x86asm";
 import { afterEach, describe, expect, it } from "vitest";
 import { type GuestOptions, GuestProgram, type GuestRun, startGuest } from "./x86-guest.ts";
 
@@ -8,6 +8,8 @@ const LINE_STATUS = COM1 + 5;
 const LAPIC = 0xfee0_0000;
 const AP_START = 0x8_0000;
 const AP_FLAG = 0x500;
+/** In boot_params (Documentation/arch/x86/boot.rst). */
+const RAMDISK_IMAGE = 0x218;
 
 const runs: GuestRun[] = [];
 afterEach(() => {
@@ -147,6 +149,26 @@ describe("pc on KVM", () => {
     const run = await start((guest) => guest.powerOff());
     run.vm.close();
     await expect(run.exit()).rejects.toMatchObject({ code: "VM_STATE" });
+  });
+
+  it("has an initrd that comes late where boot_params says, and rejects as it does", async () => {
+    const late = new Promise<Uint8Array>((resolve) => {
+      setTimeout(() => resolve(new TextEncoder().encode("I")), 20);
+    });
+    const run = await start(
+      (guest) => {
+        guest.mov(ebx, dword(rsi, RAMDISK_IMAGE));
+        guest.mov(al, byte(rbx));
+        guest.putc();
+        guest.powerOff();
+      },
+      { initrd: late },
+    );
+    await run.exit();
+    expect(run.output()).toBe("I");
+    const why = new Error("it cannot be had");
+    const idle = (guest: GuestProgram) => guest.spin();
+    await expect(start(idle, { initrd: Promise.reject(why) })).rejects.toBe(why);
   });
 
   it("says what is wrong with a kernel, and leaves nothing behind", async () => {

@@ -86,6 +86,7 @@ export interface GuestOptions {
   /** What openPlatform of platforms.mjs gets. Default: the real host without devices. */
   readonly platform?: unknown;
   readonly since?: TimelineStart;
+  readonly initrd?: Uint8Array | Promise<Uint8Array>;
 }
 
 export async function startGuest(program: GuestProgram, options: GuestOptions = {}): Promise<GuestRun> {
@@ -99,6 +100,7 @@ export async function startGuest(program: GuestProgram, options: GuestOptions = 
     kernel: { bytes: program.elf() },
     platform: { module: new URL("./platforms.mjs", import.meta.url).href, data: options.platform ?? {} },
     ...(options.since === undefined ? {} : { since: options.since }),
+    ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
     console: {
       write: (bytes) => {
         written += new TextDecoder("latin1").decode(bytes);

@@ -1,127 +1,20 @@
-// A machine pc with everything in it, ready to be run by CPUs: KVM's VM, platform, devices, tables, vCPUs. The thread of a
-// machine makes one; so does a test, on a modelled host, whose KVM has no CPUs.
-// Order: VM, platform, devices, firmware's work, vCPUs. Invariant: close() gives everything back, in reverse order, and so
-// does a constructor that throws.
-import { type Host, MinivmmError } from "@minivmm/host";
-import { KVM_CAP_TSC_DEADLINE_TIMER, type KvmVcpu } from "@minivmm/kvm";
-import type { X86Boot } from "../../boot/index.ts";
-import { type ConsoleBackend, ConsolePort } from "../../console.ts";
-import { pcAcpiTables } from "../../machines/pc/acpi.ts";
-import { BOOT_FPU, BOOT_MSRS, bootCpuState } from "../../machines/pc/cpu-state.ts";
-import { cpuidOfCpu, physicalAddressBits } from "../../machines/pc/cpuid.ts";
+// A machine pc with devices, functions of a host or models. The thread of a machine makes one; so does a test, on a modelled
+// host, whose KVM has no CPUs. Invariant: as in BareBox, close() gives everything back, and so does a constructor that throws.
+import type { Host } from "@minivmm/host";
 import { type PcDeviceConfig, PcDevices } from "../../machines/pc/devices.ts";
-import { assignResources } from "../../machines/pc/firmware.ts";
-import { setLocalPins } from "../../machines/pc/local-apic.ts";
-import { PcMachine } from "../../machines/pc/machine.ts";
-import { mem64Window } from "../../machines/pc/memory-map.ts";
-import type { PcRam } from "../../machines/pc/ram.ts";
 import type { WatchDescriptor } from "../../pci/host-requests.ts";
-import type { Timeline } from "../../summary.ts";
-import { openPcKvm, PcKvm } from "./pc-kvm.ts";
+import { BareBox, type BareBoxOptions } from "./bare-box.ts";
 
-export interface PcBoxOptions {
-  readonly kvmHost: Host;
+export interface PcBoxOptions extends BareBoxOptions {
   readonly deviceHost: Host;
   readonly devices: readonly PcDeviceConfig[];
-  readonly ram: PcRam;
-  readonly cpus: number;
-  readonly console: ConsoleBackend;
-  readonly timeline: Timeline;
   readonly watch: WatchDescriptor;
 }
 
-/** A host that does not say how many address bits a guest has, has at least these. */
-const LEAST_ADDRESS_BITS = 36;
-
-export class PcBox {
-  readonly console: ConsolePort;
-  readonly kvm: PcKvm;
-  readonly machine: PcMachine;
-  readonly devices: PcDevices;
-  /** What firmware could not give the devices, in words. */
-  readonly problems: readonly string[];
-  /** Set when a device failed for good. */
-  failure: string | undefined;
-  /** Interrupts that KVM did not take. */
-  lostInterrupts = 0;
-  private readonly options: PcBoxOptions;
-
+export class PcBox extends BareBox {
   /** Throws VmmError, KvmError, VfioError. */
   constructor(options: PcBoxOptions) {
-    this.options = options;
-    const { kvmHost, deviceHost, ram, devices, timeline, watch } = options;
-    this.console = new ConsolePort(options.console);
-    this.kvm = new PcKvm(kvmHost, openPcKvm(kvmHost), ram);
-    try {
-      const { vm } = this.kvm;
-      this.machine = new PcMachine({
-        ram,
-        console: this.console,
-        timeline,
-        mem64: mem64Window(this.addressBits(), ram.end),
-        interrupts: {
-          setLine: (gsi, level) => this.interrupt(() => vm.setIrqLine(gsi, level)),
-          sendMessage: (addressHi, addressLo, data) =>
-            this.interrupt(() => vm.signalMsi({ addressHi, addressLo, data })),
-        },
-      });
-      timeline.mark("machine created");
-      const { bridge } = this.machine;
-      const failed = (message: string): void => {
-        this.failure ??= message;
-      };
-      this.devices = new PcDevices({ kvm: this.kvm, host: deviceHost, ram, bridge, devices, watch, failed });
-    } catch (error) {
-      this.kvm.close();
-      throw error;
-    }
-    if (devices.length > 0) timeline.mark("devices taken");
-    this.problems = assignResources(this.machine.bridge);
-  }
-
-  /** Writes the tables and makes the CPUs, of which the first will start where `boot` says. Throws KvmError. */
-  start(boot: X86Boot): void {
-    const { ram, cpus } = this.options;
-    const tables = pcAcpiTables({ cpus, mem64: this.machine.bridge.mem64 });
-    ram.low.writeBytes(tables.address, tables.bytes);
-    this.kvm.createVcpus(cpus);
-    const supported = this.kvm.system.supportedCpuid();
-    const tscDeadline = this.kvm.system.checkExtension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-    this.kvm.vcpus.forEach((vcpu, index) => {
-      vcpu.setCpuid(cpuidOfCpu(supported, { index, count: cpus, tscDeadline }));
-      vcpu.setMsrs(BOOT_MSRS);
-      vcpu.setFpu(BOOT_FPU);
-      setLocalPins(vcpu);
-    });
-    const first = this.kvm.vcpus[0] as KvmVcpu;
-    const { regs, sregs } = bootCpuState(first.getSregs(), boot);
-    first.setSregs(sregs);
-    first.setRegs(regs);
-  }
-
-  close(): void {
-    this.console.flush();
-    this.devices.close();
-    this.machine.close();
-    this.kvm.close();
-  }
-
-  /** A modelled KVM has no CPUs to describe. */
-  private addressBits(): number {
-    try {
-      return physicalAddressBits(this.kvm.system.supportedCpuid());
-    } catch (error) {
-      if (error instanceof MinivmmError) return LEAST_ADDRESS_BITS;
-      throw error;
-    }
-  }
-
-  /** What an interrupt needs is in the guest's hands, so KVM may refuse it; nobody is told but the summary. */
-  private interrupt(send: () => void): void {
-    try {
-      send();
-    } catch {
-      this.lostInterrupts++;
-    }
+    const { deviceHost: host, devices, watch } = options;
+    super(options, (sockets) => new PcDevices({ ...sockets, host, devices, watch }));
   }
 }

@@ -1,6 +1,6 @@
 // Errors from one thread to another: the structured clone keeps neither class nor fields of an error, so they travel as
 // plain data and are made anew. Invariant: code, errno, details, hint and the chain of causes survive.
-import { MinivmmError } from "@minivmm/host";
+import { MinivmmError } from "@minivmm/host/error";
 
 export interface PackedError {
   readonly name: string;

@@ -10,7 +10,7 @@ import { PcRam } from "../../machines/pc/ram.ts";
 import type { WatchDescriptor } from "../../pci/host-requests.ts";
 import { type PcSummary, Timeline } from "../../summary.ts";
 import { eventLoopTurn, type RunEnd } from "../accelerator.ts";
-import { PcBox } from "./box.ts";
+import { BareBox } from "./bare-box.ts";
 import { runCpu } from "./cpu-loop.ts";
 import { packError } from "./error-transport.ts";
 import { Letters } from "./letters.ts";
@@ -51,27 +51,27 @@ class MachineThread {
     this.timeline.mark(name);
   }
 
-  makeBox(platform: PcPlatform): PcBox {
-    const { host } = platform;
-    return new PcBox({
+  /** A guest without devices does not wait for passthrough and its protocols to be loaded. */
+  async makeBox({ host, devices }: PcPlatform): Promise<BareBox> {
+    const options = {
       kvmHost: host.threads === undefined ? realHost() : host,
-      deviceHost: host,
-      devices: platform.devices,
       ram: new PcRam(data.ram),
       cpus: data.cpus,
       timeline: this.timeline,
-      watch: this.watcher(host),
       console: {
-        write: (bytes) => tell({ type: "output", bytes }),
-        onInput: (deliver) => {
+        write: (bytes: Uint8Array) => tell({ type: "output", bytes }),
+        onInput: (deliver: (bytes: Uint8Array) => void) => {
           this.deliver = deliver;
         },
       },
-    });
+    };
+    if (devices.length === 0) return new BareBox(options);
+    const { PcBox } = await import("./box.ts");
+    return new PcBox({ ...options, deviceHost: host, devices, watch: this.watcher(host) });
   }
 
   /** `pause`: models of devices finish what was asked of them at a turn of the event loop, so there has to be one. */
-  async run(box: PcBox, pause: boolean): Promise<RunEnd> {
+  async run(box: BareBox, pause: boolean): Promise<RunEnd> {
     const { machine, kvm, console } = box;
     const vcpu = kvm.vcpus[0] as KvmVcpu;
     const letters = new Letters(shared, machine);
@@ -106,7 +106,7 @@ class MachineThread {
     }
   }
 
-  summary(box: PcBox): PcSummary {
+  summary(box: BareBox): PcSummary {
     const { machine, devices, console } = box;
     const { delivered, ports, bridge } = machine;
     return {
@@ -129,7 +129,7 @@ class MachineThread {
     };
   }
 
-  private endOf(box: PcBox, letters: Letters, vcpu: KvmVcpu, reason: number): RunEnd | undefined {
+  private endOf(box: BareBox, letters: Letters, vcpu: KvmVcpu, reason: number): RunEnd | undefined {
     if (shared.stopping) return { reason: "stopped" };
     const { machine } = box;
     const theirs = letters.answerAll();
@@ -175,7 +175,7 @@ function hasModels({ host, devices }: PcPlatform): boolean {
 
 async function main(): Promise<void> {
   let platform: PcPlatform | undefined;
-  let box: PcBox | undefined;
+  let box: BareBox | undefined;
   const thread = new MachineThread();
   port.on("message", (message: ToMachine) => thread.receive(message));
   try {
@@ -184,7 +184,7 @@ async function main(): Promise<void> {
     const module = (await import(data.platform.module)) as PlatformModule;
     platform = await module.openPlatform(data.platform.data, clock);
     thread.mark("host opened");
-    box = thread.makeBox(platform);
+    box = await thread.makeBox(platform);
     const message = await booting;
     if (message === undefined) return;
     box.start(message.boot);

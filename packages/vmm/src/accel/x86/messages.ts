@@ -1,7 +1,7 @@
 // What the main thread of a VM and the thread of its machine tell one another. Messages are seen at a turn of the event
 // loop; the one who sends to a thread that runs the guest gets it out of there first (kick).
 import type { X86Boot } from "../../boot/index.ts";
-import type { SharedRam } from "../../machines/pc/ram.ts";
+import type { SharedRam } from "../../machines/pc/shared-ram.ts";
 import type { PcSummary } from "../../summary.ts";
 import type { RunEnd } from "../accelerator.ts";
 import type { PackedError } from "./error-transport.ts";

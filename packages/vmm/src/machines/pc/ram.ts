@@ -1,57 +1,17 @@
-// RAM of machine pc: one piece from 0 up to the hole below 4 GiB, and the rest from 4 GiB on. A piece is shared memory of
-// this process, page aligned, that threads, KVM's slots and the IOMMU all refer to where it lies.
-// Invariant: an access lies in one piece or is refused; no piece is larger than one typed array can show.
+// RAM of machine pc: one piece from 0 up to the hole below 4 GiB, and the rest from 4 GiB on. A piece is memory of this
+// process that threads, KVM's slots and the IOMMU all refer to where it lies.
+// Invariant: an access lies in one piece or is refused.
 import { GuestMemory } from "@minivmm/host";
 import type { DmaPort } from "@minivmm/pci/function";
-import { VmmError } from "../../errors.ts";
-import { HIGH_RAM_START, LOW_RAM_END } from "./memory-map.ts";
+import { HIGH_RAM_START } from "./memory-map.ts";
+import type { SharedRam } from "./shared-ram.ts";
+
+export { allocateRam, type SharedRam } from "./shared-ram.ts";
 
 export interface RamPiece {
   /** Guest physical address of its first byte. */
   readonly start: number;
   readonly memory: GuestMemory;
-}
-
-/** As it is handed to another thread. */
-export interface SharedRam {
-  readonly pieces: readonly { readonly start: number; readonly buffer: SharedArrayBuffer }[];
-}
-
-/** Low RAM is one piece, so that what is loaded there lies in one. */
-const PIECE_MAX = LOW_RAM_END;
-
-/** Throws VmmError USAGE_MEMORY_TOO_LARGE when this process cannot have so much. */
-export function allocateRam(bytes: number): SharedRam {
-  const pieces: { start: number; buffer: SharedArrayBuffer }[] = [];
-  let start = 0;
-  let left = bytes;
-  while (left > 0) {
-    const end = start < LOW_RAM_END ? LOW_RAM_END : Number.POSITIVE_INFINITY;
-    const size = Math.min(left, PIECE_MAX, end - start);
-    pieces.push({ start, buffer: sharedMemory(size, bytes) });
-    left -= size;
-    start += size;
-    if (start === LOW_RAM_END) start = HIGH_RAM_START;
-  }
-  return { pieces };
-}
-
-/** Growable shared memory begins at a page; other buffers need not. */
-function sharedMemory(size: number, whole: number): SharedArrayBuffer {
-  try {
-    const Growable = SharedArrayBuffer as unknown as new (
-      size: number,
-      o: { maxByteLength: number },
-    ) => SharedArrayBuffer;
-    return new Growable(size, { maxByteLength: size });
-  } catch (cause) {
-    throw new VmmError(`there is no memory for a guest with ${whole / 2 ** 20} MiB`, {
-      code: "USAGE_MEMORY_TOO_LARGE",
-      details: { bytes: whole },
-      hint: "give the guest less memory (-m), or look at the address space limit (ulimit -v)",
-      cause,
-    });
-  }
 }
 
 export class PcRam {
