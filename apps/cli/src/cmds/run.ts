@@ -1,6 +1,6 @@
-// `minivmm run`: from a typed request to an exit status. Files are read and checked first, then the machine is made on its
-// host and runs; what was opened is closed in reverse order however the run ends. Only the machine that was asked for is
-// loaded, and what shows the summary after the run.
+// `minivmm run`: from a typed request to an exit status. The machine is made on its host and runs when the files for it have
+// been read and checked; what was opened is closed in reverse order however the run ends. Only the machine that was asked
+// for is loaded, and what shows the summary after the run.
 import type { ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
 import { watchSignals } from "../console/signals.ts";
 import { TerminalConsole } from "../console/terminal.ts";
@@ -15,12 +15,19 @@ export async function run(request: RunRequest, io: CliIo): Promise<number> {
   const { machine } = request;
   checkKernelFile(request.kernel, KERNELS[machine.machine]);
   const { initrd: file } = request;
-  const initrd = file === undefined ? undefined : (await import("../image/initrd.ts")).readInitrd(file);
+  const initrd = file === undefined ? undefined : openInitrd(file);
   using launcher =
     machine.machine === "pc"
       ? (await import("../pc/launcher.ts")).pcLauncher(machine, request, initrd, io.started)
       : await (await import("../pseries/launcher.ts")).pseriesLauncher(machine, request, initrd);
   return await runWith(launcher, request, io);
+}
+
+/** Whoever needs it waits for it, and hears of what is wrong with it. */
+function openInitrd(file: string): Promise<Uint8Array> {
+  const initrd = import("../image/initrd.ts").then(({ readInitrd }) => readInitrd(file));
+  initrd.catch(() => undefined);
+  return initrd;
 }
 
 /** The run itself, with machines from `launcher`, which stays open. */

@@ -1,8 +1,9 @@
 // Reads an initial RAM file system and refuses what a guest would only fail on much later: a file that is no cpio
 // archive, or one that was cut short. Compressed archives are handed on as they are (the guest's kernel unpacks them);
-// gzip is unpacked here once, to see that it is whole.
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
+// gzip is unpacked here once, to see that it is whole, while a machine may be made that will want it.
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { readCpio } from "@minivmm/vmm/boot/cpio";
 import { CliError, reasonOf } from "../errors.ts";
 
@@ -18,11 +19,11 @@ const COMPRESSED = [
   [0x89, 0x4c, 0x5a, 0x4f],
 ];
 
-/** The file's bytes. Throws CliError USAGE_INITRD. */
-export function readInitrd(path: string): Uint8Array {
+/** The file's bytes. Rejects with CliError USAGE_INITRD. */
+export async function readInitrd(path: string): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(path);
+    bytes = await readFile(path);
   } catch (cause) {
     throw new CliError(`cannot read the initrd: ${path}: ${reasonOf(cause)}`, {
       code: "USAGE_INITRD",
@@ -31,7 +32,7 @@ export function readInitrd(path: string): Uint8Array {
     });
   }
   try {
-    checkInitrd(bytes);
+    await checkInitrd(bytes);
   } catch (cause) {
     throw new CliError(`the initrd cannot be used: ${path}: ${reasonOf(cause)}`, {
       code: "USAGE_INITRD",
@@ -43,9 +44,9 @@ export function readInitrd(path: string): Uint8Array {
   return bytes;
 }
 
-/** Throws an Error that says why the bytes are no whole initial RAM file system. */
-export function checkInitrd(bytes: Uint8Array): void {
-  if (startsWith(bytes, 0x1f, 0x8b)) readCpio(gunzipSync(bytes));
+/** Rejects with an Error that says why the bytes are no whole initial RAM file system. */
+export async function checkInitrd(bytes: Uint8Array): Promise<void> {
+  if (startsWith(bytes, 0x1f, 0x8b)) readCpio(await promisify(gunzip)(bytes));
   else if (startsWith(bytes, 0x30, 0x37, 0x30)) readCpio(bytes);
   else if (!COMPRESSED.some((magic) => startsWith(bytes, ...magic))) throw new Error("it is no cpio archive");
 }

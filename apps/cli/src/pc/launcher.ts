@@ -13,7 +13,7 @@ import { timelineStart } from "./start-time.ts";
 export function pcLauncher(
   { memoryBytes, cpus }: PcRequest,
   { host, kernel, append, devices }: RunRequest,
-  initrd: Uint8Array | undefined,
+  initrd: Promise<Uint8Array> | undefined,
   started?: ProcessStart,
   create: typeof createPcVm = createPcVm,
 ): Launcher {

@@ -6,12 +6,13 @@ import type { Launcher } from "../launcher.ts";
 import type { PseriesRequest } from "../options/pseries-machine.ts";
 import type { RunRequest } from "../options/run-options.ts";
 
-/** Opens the host. Rejects with MinivmmError. */
+/** Opens the host, if the `initrd` can be had. Rejects with MinivmmError. */
 export async function pseriesLauncher(
   machine: PseriesRequest,
   { host, kernel, append, devices: requests }: RunRequest,
-  initrd: Uint8Array | undefined,
+  initrd: Promise<Uint8Array> | undefined,
 ): Promise<Launcher> {
+  const archive = await initrd;
   const opened = await openHost(host);
   return {
     async launch(console) {
@@ -21,7 +22,7 @@ export async function pseriesLauncher(
           ...machine,
           kernel: { path: kernel },
           append,
-          ...(initrd === undefined ? {} : { initrd }),
+          ...(archive === undefined ? {} : { initrd: archive }),
           devices,
           console,
         });

@@ -151,6 +151,7 @@ describe("cli run on KVM: machine pc", () => {
       1,
       /^minivmm: cannot open the disk image \/non/,
     ],
+    [["-initrd", "/nonexistent/i"], 2, /^minivmm: cannot read the initrd: \/nonexistent\/i: no such file/],
     [["-host", "model:desktop,disk=/nonexistent/d"], 1, /^minivmm: .*\/nonexistent\/d/],
   ])("%j: one clear message from whichever thread", async (words, status, message) => {
     const argv = program(temporaryFolder(), (guest) => guest.powerOff());
