@@ -4,6 +4,8 @@ import { posix } from "node:path";
 import { text } from "./tree.ts";
 
 const STATIC = /^\s*(?:import|export)\s(?:[^"';]*?\sfrom\s+)?["']([^"']+)["']/gm;
+const LOADING = /^\s*(?:import|export)\s(?!type\s)(?:[^"';]*?\sfrom\s+)?["']([^"']+)["']/gm;
+const AWAITED = /\bimport\(\s*["']([^"']+)["']\s*\)(?!\.[A-Z])/g;
 const DYNAMIC = /\bimport\(\s*["']([^"']+)["']/g;
 
 function withoutComments(source: string): string {
@@ -14,6 +16,16 @@ function withoutComments(source: string): string {
 export function specifiers(source: string): string[] {
   const code = withoutComments(source);
   return [...code.matchAll(STATIC), ...code.matchAll(DYNAMIC)].map((match) => match[1] as string);
+}
+
+/** Those that are loaded together with a source text: types are not, and a dynamic import is when it is come to. */
+export function loadedWith(source: string): string[] {
+  return [...withoutComments(source).matchAll(LOADING)].map((match) => match[1] as string);
+}
+
+/** Those that a source text loads later, by dynamic imports; the types among these load nothing. */
+export function loadedLater(source: string): string[] {
+  return [...withoutComments(source).matchAll(AWAITED)].map((match) => match[1] as string);
 }
 
 /** Specifiers of a file of the project, by path relative to the root. */
