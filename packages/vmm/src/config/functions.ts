@@ -19,7 +19,10 @@ export interface VfioPciConfig {
   readonly container?: string;
   /** Through the device's own node and an iommufd instead of group and container. Machine pc. */
   readonly iommufd?: IommufdConfig;
-  /** With `iommufd`: an open descriptor of the device's node (/dev/vfio/devices/vfioN). */
+  /**
+   * With `iommufd`: an open descriptor of the device's node (/dev/vfio/devices/vfioN). It stays the caller's to close,
+   * unless the host wants the device back while the guest runs: then it is closed, for the host waits for that.
+   */
   readonly deviceFd?: number;
 }
 

@@ -2,7 +2,7 @@
 // which all RAM is mapped at the addresses that the guest knows it by.
 // Source: Documentation/userspace-api/iommufd.rst; QEMU's hw/vfio/iommufd.c for the order.
 // Order: address space with RAM, device node, KVM, bind, attach. Invariant: everything that was opened is closed by
-// close(), in reverse order; descriptors that were passed in stay open.
+// close(), in reverse order; descriptors that were passed in stay open, but for that of a device which the host wants back.
 import type { Host } from "@minivmm/host";
 import { type Ioas, Iommufd, requireVfioDriver, VfioCdev, type VfioDevice, type VfioGroup } from "@minivmm/vfio-core";
 import type { PcRam } from "../machines/pc/ram.ts";
@@ -18,11 +18,16 @@ export interface IommufdSessionOptions {
   readonly kvm?: KvmGroups | undefined;
 }
 
+interface Opened {
+  readonly device: VfioCdev;
+  readonly passedIn: boolean;
+}
+
 export class IommufdSession implements DeviceSession {
   /** Devices are owned by the iommufd, not by groups. */
   readonly heldGroups: readonly VfioGroup[] = [];
   private readonly options: IommufdSessionOptions;
-  private readonly devices: VfioCdev[] = [];
+  private readonly devices: Opened[] = [];
   private iommufd: Iommufd | undefined;
   private space: Ioas | undefined;
 
@@ -45,24 +50,36 @@ export class IommufdSession implements DeviceSession {
       device.close();
       throw error;
     }
-    this.devices.push(device);
+    this.devices.push({ device, passedIn: deviceFd !== undefined });
     return device;
   }
 
-  close(): void {
-    for (const device of this.devices.splice(0).reverse()) {
-      this.options.kvm?.remove(device.fd);
-      try {
-        device.detach();
-      } catch {
-        // It is detached when its descriptor is closed.
-      }
-      device.close();
+  /** Whoever unbinds it waits for the last file of it to be closed, be it KVM's or one that was passed in. */
+  giveBack(given: VfioDevice): void {
+    const index = this.devices.findIndex(({ device }) => device === given);
+    if (index < 0) return;
+    for (const { device, passedIn } of this.devices.splice(index, 1)) {
+      this.letGo(device);
+      if (passedIn) this.options.host.close(device.fd);
     }
+  }
+
+  close(): void {
+    for (const { device } of this.devices.splice(0).reverse()) this.letGo(device);
     this.space?.[Symbol.dispose]();
     this.iommufd?.close();
     this.space = undefined;
     this.iommufd = undefined;
+  }
+
+  private letGo(device: VfioCdev): void {
+    this.options.kvm?.remove(device.fd);
+    try {
+      device.detach();
+    } catch {
+      // It is detached when its descriptor is closed.
+    }
+    device.close();
   }
 
   private addressSpace(): { iommufd: Iommufd; space: Ioas } {

@@ -36,6 +36,8 @@ export type MakeIommuSetup<S extends IommuSetup> = (container: VfioContainer, ty
 export interface DeviceSession {
   /** Opens a function of the host. Throws VfioError or VmmError PASSTHROUGH. */
   open(bdf: string, groupFd?: number): VfioDevice;
+  /** Lets go of one that the host wants to have back; the others stay. Never throws. */
+  giveBack(device: VfioDevice): void;
   /** Groups that are held, for a reset that needs to prove it. */
   readonly heldGroups: readonly VfioGroup[];
   close(): void;
@@ -68,6 +70,11 @@ export class VfioSession<S extends IommuSetup> implements DeviceSession {
     const device = group.device(bdf);
     this.devices.push(device);
     return device;
+  }
+
+  /** The group stays held, which keeps nobody from having its device. */
+  giveBack(device: VfioDevice): void {
+    device.close();
   }
 
   get groupCount(): number {

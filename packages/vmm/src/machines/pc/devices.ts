@@ -43,6 +43,7 @@ interface Domain {
 interface Plugged {
   readonly name: string;
   readonly device: VfioDevice;
+  readonly session: DeviceSession;
   readonly endpoint: VfioPciEndpoint;
   readonly requests: HostRequests;
   gone: boolean;
@@ -133,7 +134,7 @@ export class PcDevices {
     }
   }
 
-  private plugFunction(name: string, { slot }: VfioPciConfig, device: VfioDevice): void {
+  private plugFunction(name: string, config: VfioPciConfig, device: VfioDevice): void {
     const { kvm, host, bridge, watch, failed } = this.options;
     const sameHost = kvm.host === host;
     const endpoint = new VfioPciEndpoint(name, host, device, {
@@ -151,12 +152,13 @@ export class PcDevices {
         });
       },
     });
-    bridge.plug(endpoint, slot);
+    bridge.plug(endpoint, config.slot);
     const requests = new HostRequests(host, device, watch, {
       wanted: () => this.giveBack(name),
       failed: () => failed(`device ${name} (${device.name}) had an error that it does not recover from`),
     });
-    this.plugged.push({ name, device, endpoint, requests, gone: false });
+    const { session } = this.domainOf(config);
+    this.plugged.push({ name, device, session, endpoint, requests, gone: false });
   }
 
   /** The host wants a function back: the guest loses it. */
@@ -167,7 +169,7 @@ export class PcDevices {
     entry.requests.close();
     entry.endpoint.remove();
     this.options.bridge.updateDecoding(entry.endpoint);
-    entry.device.close();
+    entry.session.giveBack(entry.device);
     this.notes.set(name, [...(this.notes.get(name) ?? []), "the host took it back while the guest ran"]);
   }
 
