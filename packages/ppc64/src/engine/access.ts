@@ -1,10 +1,13 @@
 // Guest memory accesses that the soft TLB did not answer: first touches of a page, accesses across two pages, device
 // memory, faults. The value travels through SCRATCH in the CPU state.
 // Device memory leaves run(); after completeMmio() the same instruction is executed again and finds its answer here.
+// Stores that may be combined do not come here but for the first one to a page; the line that they have gathered goes out
+// before anything else that a device could notice, an interrupt included, and the instruction is executed again.
 
 import { VECTOR_MACHINE_CHECK } from "./bits.ts";
+import type { StoreGathering } from "./gathering.ts";
 import type { Interrupts } from "./interrupts.ts";
-import { SCRATCH, STATUS, Step } from "./layout.ts";
+import { LINE_BYTES, SCRATCH, STATUS, Step } from "./layout.ts";
 import { Access, type RadixMmu } from "./radix.ts";
 import type { RealMemory } from "./real-memory.ts";
 import type { CpuState } from "./state.ts";
@@ -32,6 +35,7 @@ export class MemoryAccess {
   private readonly tlb: SoftTlb;
   private readonly interrupts: Interrupts;
   private readonly real: RealMemory;
+  private readonly gathering: StoreGathering;
   private readonly exit: () => number;
 
   constructor(options: {
@@ -40,6 +44,7 @@ export class MemoryAccess {
     tlb: SoftTlb;
     interrupts: Interrupts;
     real: RealMemory;
+    gathering: StoreGathering;
     request: MmioRequest;
     exit: () => number;
   }) {
@@ -48,6 +53,7 @@ export class MemoryAccess {
     this.tlb = options.tlb;
     this.interrupts = options.interrupts;
     this.real = options.real;
+    this.gathering = options.gathering;
     this.request = options.request;
     this.exit = options.exit;
   }
@@ -57,10 +63,10 @@ export class MemoryAccess {
     this.misses++;
     this.real.prepare();
     if ((eaLo & 0xfff) + bytes > 4096) return this.split(eaLo, eaHi, bytes, write);
-    if (!this.translate(eaLo, eaHi, write)) return Step.resync;
+    if (!this.translate(eaLo, eaHi, write)) return this.fault(eaLo, eaHi, write);
     // An access that was answered is done, whatever lies at its address meanwhile.
     const host = this.answered ? 0 : this.mmu.host(write);
-    if (host === 0) return this.device(bytes, write);
+    if (host === 0) return this.device(eaLo, eaHi, bytes, write);
     this.tlb.enterData(eaLo, eaHi, host, write);
     this.exchange(host, 0, bytes, write);
     return Step.next;
@@ -70,22 +76,33 @@ export class MemoryAccess {
   touch(eaLo: number, eaHi: number, write: boolean): number {
     this.misses++;
     this.real.prepare();
+    let status: number;
     if (this.translate(eaLo, eaHi, write)) {
       const host = this.mmu.host(write);
       if (host !== 0) {
         this.tlb.enterData(eaLo, eaHi, host, write);
         return host;
       }
-      this.interrupts.alignment(eaLo, eaHi);
-    }
-    this.state.i32[STATUS >> 2] = Step.resync;
+      status = this.misaligned(eaLo, eaHi);
+    } else status = this.fault(eaLo, eaHi, write);
+    this.state.i32[STATUS >> 2] = status;
     return 0;
   }
 
   private translate(eaLo: number, eaHi: number, write: boolean): boolean {
-    if (this.mmu.translate(eaLo, eaHi, write ? Access.store : Access.load)) return true;
+    return this.mmu.translate(eaLo, eaHi, write ? Access.store : Access.load);
+  }
+
+  private fault(eaLo: number, eaHi: number, write: boolean): number {
+    if (this.gathering.pending) return this.gathering.leave();
     this.interrupts.data(eaLo, eaHi, this.mmu.cause, write);
-    return false;
+    return Step.resync;
+  }
+
+  private misaligned(eaLo: number, eaHi: number): number {
+    if (this.gathering.pending) return this.gathering.leave();
+    this.interrupts.alignment(eaLo, eaHi);
+    return Step.resync;
   }
 
   /** Both pages are translated before a byte moves, so that a fault leaves nothing half done. */
@@ -93,14 +110,11 @@ export class MemoryAccess {
     const first = 4096 - (eaLo & 0xfff);
     const nextLo = (eaLo + first) >>> 0;
     const nextHi = nextLo === 0 ? (eaHi + 1) >>> 0 : eaHi;
-    if (!this.translate(eaLo, eaHi, write)) return Step.resync;
+    if (!this.translate(eaLo, eaHi, write)) return this.fault(eaLo, eaHi, write);
     const host = this.mmu.host(write);
-    if (!this.translate(nextLo, nextHi, write)) return Step.resync;
+    if (!this.translate(nextLo, nextHi, write)) return this.fault(nextLo, nextHi, write);
     const nextHost = this.mmu.host(write);
-    if (host === 0 || nextHost === 0) {
-      this.interrupts.alignment(eaLo, eaHi);
-      return Step.resync;
-    }
+    if (host === 0 || nextHost === 0) return this.misaligned(eaLo, eaHi);
     this.exchange(host, 0, first, write);
     this.exchange(nextHost, first, bytes - first, write);
     return Step.next;
@@ -114,8 +128,9 @@ export class MemoryAccess {
     }
   }
 
-  private device(bytes: number, write: boolean): number {
-    const { request, state, mmu } = this;
+  private device(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
+    const { request, state, mmu, gathering } = this;
+    if (gathering.pending) return gathering.leave();
     if (mmu.realHi >= ADDRESSABLE_HI) {
       this.interrupts.raise(VECTOR_MACHINE_CHECK, 0);
       return Step.resync;
@@ -128,6 +143,10 @@ export class MemoryAccess {
         state.u32[at + 1] = request.hi;
       }
       return Step.next;
+    }
+    if (write && (eaLo & (LINE_BYTES - 1)) + bytes <= LINE_BYTES && gathering.takes(mmu)) {
+      this.tlb.enterGathering(eaLo, eaHi, mmu.realLo, mmu.realHi);
+      return Step.resync;
     }
     request.gpa = mmu.realHi * 2 ** 32 + mmu.realLo;
     request.size = bytes;

@@ -2,11 +2,14 @@
 
 import type { MemoryAccess } from "./access.ts";
 import type { Decoder } from "./decoder.ts";
+import type { StoreGathering } from "./gathering.ts";
 import type { Interrupts } from "./interrupts.ts";
 
 export interface CpuCounters {
   /** Data accesses that the soft TLB did not answer: first touches, page crossings, device memory, faults. */
   readonly tlbMisses: number;
+  /** Lines of gathered stores that were handed out. */
+  readonly bursts: number;
   /** Code TLB misses. */
   readonly codeMisses: number;
   /** Code pages taken into the decode pool, and instructions decoded. */
@@ -23,6 +26,7 @@ export function readCounters(
   access: MemoryAccess,
   decoder: Decoder,
   interrupts: Interrupts,
+  gathering: StoreGathering,
   codeMisses: number,
 ): CpuCounters {
   const exceptions: Record<string, number> = {};
@@ -31,6 +35,7 @@ export function readCounters(
   }
   return {
     tlbMisses: access.misses,
+    bursts: gathering.bursts,
     codeMisses,
     decodedPages: decoder.counters.pages,
     decodedInstructions: decoder.counters.instructions,

@@ -23,6 +23,7 @@ import { CompiledHypercalls } from "./compiled-hypercalls.ts";
 import { type CpuCounters, readCounters } from "./counters.ts";
 import { Decoder } from "./decoder.ts";
 import { ForeignMode } from "./foreign-mode.ts";
+import { type AddressRange, lineBytes, StoreGathering } from "./gathering.ts";
 import { allocateGuestRam, type GuestRam, type GuestRamOptions, giveBackGuestRam, takeGuestRam } from "./guest-ram.ts";
 import { type Environment, type InterpreterExports, interpreterModule } from "./interpreter.ts";
 import { Interrupts } from "./interrupts.ts";
@@ -48,8 +49,9 @@ export interface CpuOptions extends Partial<GuestRamOptions> {
 }
 
 /** Why run() returned. */
-export const ExitReason = { budget: 0, hcall: 1, mmio: 2, trap: 3, halt: 4 } as const;
+export const ExitReason = { budget: 0, hcall: 1, mmio: 2, trap: 3, halt: 4, burst: 5 } as const;
 
+/** burst: `lo` and `hi` are a mask of the 64 bytes at `gpa`, `bytes` holds them until the next run(). */
 export interface CpuExit {
   gpa: number;
   size: number;
@@ -57,6 +59,7 @@ export interface CpuExit {
   lo: number;
   hi: number;
   message: string;
+  readonly bytes: Uint8Array;
 }
 
 const DEFAULT_PVR = 0x004e1202;
@@ -72,8 +75,8 @@ export class Cpu extends Registers {
   hypercallInside: (() => boolean) | undefined;
   /** Compiled code that is asked before that, without leaving the interpreter. */
   readonly compiled: CompiledHypercalls;
-  /** Filled when run() returns mmio, trap or halt; one object, reused. */
-  readonly exit: CpuExit = { gpa: 0, size: 0, write: false, lo: 0, hi: 0, message: "" };
+  /** Filled when run() returns mmio, burst, trap or halt; one object, reused. */
+  readonly exit: CpuExit;
   private readonly wasm: InterpreterExports;
   private readonly clock: Clock;
   private readonly mmu: RadixMmu;
@@ -81,6 +84,7 @@ export class Cpu extends Registers {
   private readonly interrupts: Interrupts;
   private readonly decoder: Decoder;
   private readonly access: MemoryAccess;
+  private readonly gathering: StoreGathering;
   private readonly system: SystemInstructions;
   private readonly foreign: ForeignMode;
   private readonly real: RealMemory;
@@ -116,7 +120,7 @@ export class Cpu extends Registers {
       compiled,
       fetch: () => this.fetch(),
       decode: (ip) => this.decoder.decode(ip),
-      system: (ip) => this.system.execute(ip),
+      system: (ip) => (this.gathering.pending ? this.gathering.leave() : this.system.execute(ip)),
       load: (low, high, bytes) => this.access.access(low >>> 0, high >>> 0, bytes, false),
       store: (low, high, bytes) => this.access.access(low >>> 0, high >>> 0, bytes, true),
       touch: (low, high, _bytes, write) => this.access.touch(low >>> 0, high >>> 0, write !== 0),
@@ -136,6 +140,10 @@ export class Cpu extends Registers {
     const decoder = new Decoder({ state, wasm, table, ramBytes, poolPages, flushCode });
     const hypercall = (): number => (this.hypercallInside?.() === true ? Step.resync : this.leave(ExitReason.hcall));
     const device = (): number => this.leave(ExitReason.mmio);
+    const burst = (): number => this.leave(ExitReason.burst);
+    this.exit = { gpa: 0, size: 0, write: false, lo: 0, hi: 0, message: "", bytes: lineBytes(state) };
+    const gathering = new StoreGathering({ state, line: this.exit, exit: burst });
+    this.gathering = gathering;
     this.wasm = wasm;
     this.clock = clock;
     this.interrupts = interrupts;
@@ -143,7 +151,7 @@ export class Cpu extends Registers {
     this.mmu = mmu;
     this.decoder = decoder;
     this.system = new SystemInstructions({ state, clock, interrupts, tlb, decoder, hypercall });
-    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, real, request: this.exit, exit: device });
+    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, real, gathering, request: this.exit, exit: device });
     const halt = (message: string): number => this.halt(message);
     this.foreign = new ForeignMode({ state, clock, real, system: this.system, halt });
     if (options.pages !== undefined) {
@@ -158,6 +166,7 @@ export class Cpu extends Registers {
   /**
    * Executes until an exit, or until `budget` instructions are done (it may overrun by one straight line of code).
    * Returns an ExitReason; hcall: PC is behind the `sc`. mmio: answer with completeMmio(). trap: PC is the trap address.
+   * burst: gathered stores (see setCombinable()) for a device; nothing is to be answered.
    */
   run(budget: number): number {
     const { clock } = this;
@@ -171,7 +180,18 @@ export class Cpu extends Registers {
         this.interrupts.deliverPending();
         clock.plan();
       }
-      if (this.wasm.run() === Step.exit) return this.reason;
+      const step = this.wasm.run();
+      if (step === Step.exit) return this.reason;
+      if (step === Step.done) {
+        this.finished();
+        this.gathering.leave();
+        return this.reason;
+      }
+      // What was gathered goes before the event that is due.
+      if (this.gathering.pending) {
+        this.gathering.leave();
+        return this.reason;
+      }
       if (clock.budgetLeft <= 0 && !this.access.answered) return ExitReason.budget;
     }
   }
@@ -199,13 +219,26 @@ export class Cpu extends Registers {
       const ip = records + ((pcLo & 0xffc) >> 2) * RECORD_BYTES;
       // The interpreter decodes by itself, but does not come by here.
       if (state.u16[ip >> 1] === 0) this.decoder.decode(ip);
-      if (this.wasm.step(ip) === Step.next) {
-        state.setPc(pcLo + 4, pcLo === 0xfffffffc ? pcHi + 1 : pcHi);
-        this.clock.count();
-      }
+      if (this.wasm.step(ip) === Step.next) this.finished();
     }
     this.access.answered = false;
     this.reason = ExitReason.budget;
+  }
+
+  /** The instruction at PC has been executed. */
+  private finished(): void {
+    const { pcLo, pcHi } = this.state;
+    this.state.setPc(pcLo + 4, pcLo === 0xfffffffc ? pcHi + 1 : pcHi);
+    this.clock.count();
+  }
+
+  /**
+   * Guest real addresses at which stores through pages of tolerant I/O may be combined, such as prefetchable BARs. Default
+   * none: every store outside of RAM is an mmio exit. Not to be called while an mmio exit waits for its answer.
+   */
+  setCombinable(ranges: readonly AddressRange[]): void {
+    this.gathering.use(ranges);
+    this.tlb.flushAll();
   }
 
   /**
@@ -301,7 +334,7 @@ export class Cpu extends Registers {
   }
 
   get counters(): CpuCounters {
-    return readCounters(this.access, this.decoder, this.interrupts, this.codeMisses);
+    return readCounters(this.access, this.decoder, this.interrupts, this.gathering, this.codeMisses);
   }
 
   /** Where memory lies has changed, or may have. */
@@ -330,6 +363,8 @@ export class Cpu extends Registers {
 
   /** Code TLB miss at PC. */
   private fetch(): number {
+    // It may become an interrupt, an exit, or another mode.
+    if (this.gathering.pending) return this.gathering.leave();
     this.codeMisses++;
     const { state, mmu } = this;
     const { pcLo, pcHi } = state;

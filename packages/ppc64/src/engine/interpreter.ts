@@ -28,11 +28,13 @@ import {
   when,
 } from "../wasm/ops.ts";
 import type { FunctionTable, WasmMemory } from "../wasm/runtime.ts";
+import { addGather } from "./gather-code.ts";
 import { addGuestMemory, addHelpers, addMemoryTools, type Helpers } from "./helpers.ts";
 import {
   CODE_TLB,
   CODE_TLB_ENTRIES,
   COMPILED,
+  COMPLETED,
   DATA_TLB,
   END_TIME,
   gprOffset,
@@ -69,9 +71,12 @@ export interface Environment {
 
 /** What the module exports. Addresses and lengths are bytes. */
 export interface InterpreterExports {
-  /** Returns Step.next when LEFT ran out, Step.exit when an import asked to leave. */
+  /**
+   * Returns Step.next when LEFT ran out, Step.exit when an import asked to leave, Step.done when a store has filled a line:
+   * that store is not behind PC yet.
+   */
   run(): number;
-  /** Executes one record without looking at events or counting it; Step.next when it is done, PC unchanged. */
+  /** Executes one record without looking at events or counting it; Step.next or Step.done when it is done, PC unchanged. */
   step(ip: number): number;
   fill(address: number, value: number, length: number): void;
   copy(to: number, from: number, length: number): void;
@@ -115,7 +120,8 @@ export function interpreterModule(table: InstructionTable, memoryBytes: number):
   };
   const helpers = addHelpers(module);
   const ask = addAsk(module);
-  const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers), "step");
+  const gather = addGather(module, imports.store);
+  const step = module.addFunction(["i32"], ["i32"], (f) => stepFunction(f, table, imports, helpers, gather), "step");
   module.addFunction([], ["i32"], (f) => runFunction(f, table, imports, helpers, { step, ask }), "run");
   addMemoryTools(module);
   addGuestMemory(module);
@@ -133,7 +139,13 @@ function dispatch(ip: Local<I32>, handlers: readonly (Stmt | null)[], otherwise:
   return code;
 }
 
-function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports, helpers: Helpers): Stmt {
+function stepFunction(
+  f: FunctionBody,
+  table: InstructionTable,
+  imports: Imports,
+  helpers: Helpers,
+  gather: number,
+): Stmt {
   const ip = param32(0);
   const [ea, status] = [local64(f), local32(f)];
   const operands = recordOperands(f, ip, helpers);
@@ -149,11 +161,7 @@ function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports
         loadBytes(bytes, signed, zero, SCRATCH),
       ),
     store: (address, bytes, value) =>
-      seq(
-        ea.set(address),
-        i64.store(zero, value, SCRATCH),
-        unless(call(imports.store, i32.wrap(ea.get), highHalf(ea.get), i32.const(bytes))),
-      ),
+      seq(ea.set(address), i64.store(zero, value, SCRATCH), unless(call(gather, ea.get, i32.const(bytes)))),
     host: (address, bytes, write) =>
       after(
         seq(
@@ -172,7 +180,7 @@ function stepFunction(f: FunctionBody, table: InstructionTable, imports: Imports
   };
   const other = label("other");
   const code = (handler: Handler): Stmt | null =>
-    handler.branch ? null : seq(handler.emit(machine), ret(i32.const(Step.next)));
+    handler.branch ? null : seq(handler.emit(machine), ret(i32.load(zero, COMPLETED)));
   return seq(block(other, dispatch(ip, table.handlers.map(code), other)), call(imports.system, ip.get));
 }
 

@@ -37,14 +37,27 @@ export const COMPILED = 352;
 /** Byte address of guest real 0, and bytes of RAM from there on (i32). */
 export const RAM_START = 356;
 export const RAM_BYTES = 360;
+/** Stores that are being gathered (see gathering.ts): a bit for each byte that is there (u64, 0: none), the guest real address
+ * of the line (u64), and its bytes. */
+export const GATHER_MASK = 368;
+export const GATHER_LINE = 376;
+export const GATHER_DATA = 448;
+export const LINE_BYTES = 64;
+/** Step value of an instruction that the interpreter's step() has completed (i32). */
+export const COMPLETED = 384;
 /** 1024 special-purpose registers, 8 bytes each: the home of those that are plain storage. */
 export const SPR = 1024;
 
 export const sprOffset = (n: number): number => SPR + 8 * n;
 export const gprOffset = (n: number): number => GPR + 8 * n;
 
-/** Soft TLB entry: tag (u64, page address or an odd value when invalid), host address minus guest address (i32). */
+/**
+ * Soft TLB entry: tag (u64, page address or an odd value when invalid), host address minus guest address (i32). A write
+ * entry whose tag is the page address plus GATHER_TAG hits no access; it says that stores are gathered, and holds the guest
+ * real address of the page (u64) instead.
+ */
 export const TLB_ENTRY_BYTES = 16;
+export const GATHER_TAG = 2;
 export const TLB_ENTRIES = 1024;
 const TLB_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
 /** The write TLB of a context follows its read TLB. */
@@ -99,4 +112,6 @@ export const Step = {
   resync: 1,
   /** Leave to the caller of run(); the exit is described. */
   exit: 2,
+  /** Completed, but leave: PC is still the instruction's, and it is not counted. */
+  done: 3,
 } as const;

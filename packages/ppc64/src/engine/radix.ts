@@ -26,6 +26,7 @@ const PTE_VALID_HI = 0x80000000;
 const PTE_LEAF_HI = 0x40000000;
 const PTE_RPN_HI = 0x01ffffff;
 const PTE_ATTRIBUTES = 0x30;
+const PTE_TOLERANT = 0x30;
 const PTE_PRIVILEGED = 8;
 const PTE_READ = 4;
 const PTE_WRITE = 2;
@@ -38,6 +39,8 @@ const TABLE_BASE_HI = 0x0fffffff;
 export class RadixMmu {
   realLo = 0;
   realHi = 0;
+  /** The last translation found a page of tolerant I/O: caching inhibited, not guarded. */
+  tolerant = false;
   /** Bits for DSISR or SRR1, or SEGMENT_FAULT, when translate() returned false. */
   cause = 0;
   private readonly state: CpuState;
@@ -69,6 +72,8 @@ export class RadixMmu {
     if ((msr & (access === Access.fetch ? MSR_IR : MSR_DR)) === 0) {
       this.realLo = eaLo >>> 0;
       this.realHi = eaHi & 0x0fffffff;
+      // Guarded, as everything is while relocation is off.
+      this.tolerant = false;
       return true;
     }
     const quadrant = eaHi >>> 30;
@@ -112,6 +117,7 @@ export class RadixMmu {
     const offsetHi = bits > 32 ? 2 ** (bits - 32) - 1 : 0;
     this.realLo = ((entryLo & 0xfffff000 & ~offsetLo) | (eaLo & offsetLo)) >>> 0;
     this.realHi = ((entryHi & PTE_RPN_HI & ~offsetHi) | (eaHi & offsetHi)) >>> 0;
+    this.tolerant = (entryLo & PTE_ATTRIBUTES) === PTE_TOLERANT;
     return true;
   }
 

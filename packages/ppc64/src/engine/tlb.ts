@@ -12,6 +12,7 @@ import {
   DATA_TLB,
   DATA_TLBS,
   dataTlb,
+  GATHER_TAG,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
   WRITE_TLB,
@@ -34,6 +35,17 @@ export class SoftTlb {
   enterData(eaLo: number, eaHi: number, host: number, write: boolean): void {
     const table = this.state.i32[DATA_TLB >> 2]! + (write ? WRITE_TLB : 0);
     this.enter(table + ((eaLo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES, eaLo, eaHi, (host - eaLo) | 0);
+  }
+
+  /** Enter a page whose stores are gathered: its guest real address. Accesses go on missing. */
+  enterGathering(eaLo: number, eaHi: number, realLo: number, realHi: number): void {
+    const table = this.state.i32[DATA_TLB >> 2]! + WRITE_TLB;
+    const at = (table + ((eaLo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_BYTES) >> 2;
+    const { u32 } = this.state;
+    u32[at] = (eaLo & 0xfffff000) | GATHER_TAG;
+    u32[at + 1] = eaHi;
+    u32[at + 2] = realLo & 0xfffff000;
+    u32[at + 3] = realHi;
   }
 
   /** Enter a page of code for the current code context: `records` is where its decoded records start. */

@@ -1,10 +1,11 @@
 // Logical instructions, sign extension, counting and permuting bits and bytes. Power ISA 3.0B Book I 3.3.13.
 
 import type { I64, Stmt } from "../../wasm/body.ts";
-import { i32, i64, seq } from "../../wasm/ops.ts";
+import { i32, i64, seq, when } from "../../wasm/ops.ts";
+import { GATHER_MASK } from "../layout.ts";
 import { noOperands, raRsRb, raRsSh, raRsUi, raRsUis, rtRaRb } from "../layouts.ts";
 import type { Machine } from "../machine.ts";
-import type { InstructionTable, Layout } from "../table.ts";
+import type { Handler, InstructionTable, Layout } from "../table.ts";
 import { finish, zeroExtend32 } from "./common.ts";
 
 const BYTE_ONES = 0x0101010101010101n;
@@ -61,12 +62,18 @@ function binary(table: InstructionTable): void {
     const unchanged = ((word >>> 21) & 31) === ((word >>> 16) & 31) && (word & 0xffff) === 0;
     return unchanged ? nop : ori(word, record, offset);
   });
-  for (const name of ["isync", "sync", "eieio", "wait", "dcbt", "dcbtst", "dcbst", "dcbf", "icbt", "cpabort"]) {
-    table.choice(name, (word, record, offset) => {
-      noOperands(word, record, offset);
-      return nop;
-    });
-  }
+  // One thread and no cache: barriers have nothing to order but stores that are being gathered.
+  const barrier = table.handler("barrier", "hot", (m) => when(i64.ne(m.state64(GATHER_MASK), i64.const(0)), m.escape));
+  const without = (names: string, handler: Handler): void => {
+    for (const name of names.split(" ")) {
+      table.choice(name, (word, record, offset) => {
+        noOperands(word, record, offset);
+        return handler;
+      });
+    }
+  };
+  without("sync eieio", barrier);
+  without("isync wait dcbt dcbtst dcbst dcbf icbt cpabort", nop);
 }
 
 function unary(table: InstructionTable): void {
