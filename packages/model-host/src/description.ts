@@ -75,6 +75,13 @@ const functionDescription: z.ZodType<FunctionDescription> = z.lazy(() =>
     .refine((f) => f.children === undefined || f.bridge !== undefined, "only bridges have children"),
 );
 
+const iommuUnit = z.strictObject({
+  /** Functions, or bridges with all that is behind them. */
+  scope: z.array(z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i)).min(1),
+  /** Default: what the others have. */
+  snoopControl: z.boolean().optional(),
+});
+
 const iommuDescription = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("spapr"),
@@ -95,6 +102,8 @@ const iommuDescription = z.discriminatedUnion("kind", [
     addressWidth: z.number().int().min(32).max(57).optional(),
     /** The IOMMU can make no-snoop DMA snoop. Default true. */
     snoopControl: z.boolean().optional(),
+    /** Units in front of some functions, as far as they differ: see units.ts. */
+    units: z.array(iommuUnit).optional(),
     /** Interrupts of devices are isolated from each other. Default true. */
     interruptRemapping: z.boolean().optional(),
     /** Nested translation exists. Default false. */

@@ -81,13 +81,8 @@ export class ModelledHost implements Disposable {
       const topology = topologyOf(description, { pageSize: this.kernel.pageSize, givenAt: given?.at ?? null, profile });
       this.topology = PciTopology.fromDescription(topology, { models: devices.models });
       publishPci(this.kernel, this.topology);
-      const { iommu } = description;
-      const type1 =
-        iommu.kind === "type1"
-          ? { enforcesSnoop: iommu.snoopControl ?? true, multiMsi: iommu.interruptRemapping ?? true }
-          : {};
       const nointxmask = description.vfioPci?.nointxmask ?? false;
-      this.vfio = new VfioCore(this.kernel, this.topology, { ...type1, nointxmask, ...vfioBuild(description) });
+      this.vfio = new VfioCore(this.kernel, this.topology, { nointxmask, ...vfioBuild(description, this.topology) });
       registerHotReset(this.vfio);
       this.kvm = new ModelKvm(this.kernel);
       for (const { name, class: classCode } of description.drivers ?? []) {

@@ -1,7 +1,9 @@
 // The IOMMU of a modelled host: which VFIO back ends its kernel has, and how its VFIO is built.
+import type { IommuGroup, PciTopology } from "@minivmm/pci";
 import { SpaprTceIommu } from "@minivmm/spapr-iommu/model";
 import { Type1Iommu, type VfioCore, type VfioCoreOptions } from "@minivmm/vfio-core/model";
 import type { HostDescription } from "./description.ts";
+import { snoopControlOf, type Type1Description } from "./units.ts";
 
 type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
@@ -13,7 +15,8 @@ export function installIommu(vfio: VfioCore, { arch, iommu }: HostDescription): 
       if (arch === "x86_64") vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { topology: vfio.topology }));
       return null;
     case "type1": {
-      vfio.registerIommuDriver(new Type1Iommu(vfio.kernel, { ...hardwareOf(iommu), topology: vfio.topology }));
+      const { topology, kernel } = vfio;
+      vfio.registerIommuDriver(new Type1Iommu(kernel, { ...hardwareOf(iommu, topology), topology }));
       return null;
     }
     case "spapr": {
@@ -25,19 +28,33 @@ export function installIommu(vfio: VfioCore, { arch, iommu }: HostDescription): 
   }
 }
 
-/** VFIO's part of the kernel's configuration. iommufd drives the hardware that type1 has; sPAPR has none for it. */
-export function vfioBuild({ iommu, kernelConfig = {} }: HostDescription): VfioCoreOptions {
+/**
+ * VFIO's part of the kernel's configuration, and what it knows of the hardware. iommufd drives that which type1 has; sPAPR has
+ * none for it. Throws ModelHostError MODEL_DESCRIPTION.
+ */
+export function vfioBuild({ iommu, kernelConfig = {} }: HostDescription, topology: PciTopology): VfioCoreOptions {
   const { iommufd, deviceCdev, container, noiommu } = kernelConfig;
-  const hardware = iommu.kind === "type1" ? hardwareOf(iommu) : { unitOf: () => null };
+  const type1 = iommu.kind === "type1";
+  const hardware = type1 ? hardwareOf(iommu, topology) : { unitOf: () => null };
   return {
+    ...(type1 && {
+      enforcesSnoop: snoopControlOf(iommu, topology),
+      multiMsi: iommu.interruptRemapping ?? true,
+    }),
     ...(iommufd && { iommufd: { ...hardware, servesContainer: container === "iommufd" } }),
     ...(deviceCdev && { deviceCdev }),
     ...(noiommu && { noiommu }),
   };
 }
 
-function hardwareOf({ kind: _, ...options }: Extract<HostDescription["iommu"], { kind: "type1" }>) {
-  return given(options);
+/** A group has what all of its functions have. */
+function hardwareOf(iommu: Type1Description, topology: PciTopology) {
+  const { kind: _, units: __, ...options } = iommu;
+  const snoops = snoopControlOf(iommu, topology);
+  return {
+    ...given(options),
+    unitOf: ({ functions }: IommuGroup) => ({ snoopControl: functions.every(snoops) }),
+  };
 }
 
 /** Without what was left out, so that the drivers' defaults hold. */

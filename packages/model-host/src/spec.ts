@@ -19,7 +19,18 @@ export interface ModelSpec extends Variation {
 }
 
 const PROFILES = ["6.12", "6.1", "4.12", "3.11"] as const;
-const OPTIONS = ["disk", "memlock", "profile", "pagesize", "iommu", "aw", "intremap", "nointxmask", "realmode"];
+const OPTIONS = [
+  "disk",
+  "memlock",
+  "profile",
+  "pagesize",
+  "iommu",
+  "aw",
+  "intremap",
+  "snoop-control",
+  "nointxmask",
+  "realmode",
+];
 /** What VT-d tables of 3, 4 and 5 levels translate. */
 const WIDTHS = ["39", "48", "57"];
 const SWITCH = { on: true, off: false } as const;
@@ -41,6 +52,7 @@ export function parseModelSpec(text: string): ModelSpec {
     else if (key === "iommu" && value === "none") spec.iommu = "none";
     else if (key === "aw" && WIDTHS.includes(value)) spec.addressWidth = Number(value);
     else if (key === "intremap" && value in SWITCH) spec.interruptRemapping = SWITCH[value as keyof typeof SWITCH];
+    else if (key === "snoop-control" && value in SWITCH) spec.snoopControl = SWITCH[value as keyof typeof SWITCH];
     else if (key === "realmode" && value in SWITCH) spec.realMode = SWITCH[value as keyof typeof SWITCH];
     else if (key === "nointxmask" && equals < 0) spec.nointxmask = true;
     else
@@ -78,6 +90,6 @@ function badOption(part: string, why: string): ModelHostError {
   return new ModelHostError(`the host option "${part}" is wrong: ${why}`, {
     code: "MODEL_OPTION",
     details: { option: part },
-    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited), profile=6.12|6.1|4.12|3.11, pagesize=4K|64K, and on x86 iommu=none, aw=39|48|57, intremap=on|off and nointxmask, on POWER realmode=on|off.",
+    hint: "Options are disk=FILE, memlock=SIZE (K, M, G or unlimited), profile=6.12|6.1|4.12|3.11, pagesize=4K|64K, and on x86 iommu=none, aw=39|48|57, intremap=on|off, snoop-control=on|off and nointxmask, on POWER realmode=on|off.",
   });
 }

@@ -1,4 +1,5 @@
-// Ways to boot the same machine: another IOMMU or none, interrupts that are not remapped, module parameters.
+// Ways to boot the same machine: another IOMMU or none, interrupts that are not remapped, DMA that need not snoop, module
+// parameters.
 import type { FunctionDescription, HostDescription } from "./description.ts";
 import { ModelHostError } from "./error.ts";
 
@@ -9,6 +10,8 @@ export interface Variation {
   addressWidth?: number;
   /** Whether a type1 IOMMU remaps interrupts. */
   interruptRemapping?: boolean;
+  /** Whether units of a type1 IOMMU can make no-snoop DMA snoop, where they are not said to differ. */
+  snoopControl?: boolean;
   /** vfio-pci was loaded with nointxmask=1: interrupt lines cannot be shared. */
   nointxmask?: boolean;
   /** Whether KVM on POWER answers hypercalls on TCEs in compiled code first, as real mode did. */
@@ -17,19 +20,20 @@ export interface Variation {
 
 /** Changes the description. Throws ModelHostError MODEL_OPTION when the host has no such thing to change. */
 export function vary(description: HostDescription, variation: Variation): void {
-  const { iommu, addressWidth, interruptRemapping, nointxmask, realMode } = variation;
+  const { iommu, addressWidth, interruptRemapping, snoopControl, nointxmask, realMode } = variation;
   if (realMode !== undefined) {
     if (description.arch !== "ppc64le") throw notPower(description);
     description.realMode = realMode;
   }
   if (nointxmask !== undefined) description.vfioPci = { ...description.vfioPci, nointxmask };
-  if (addressWidth !== undefined || interruptRemapping !== undefined) {
+  if (addressWidth !== undefined || interruptRemapping !== undefined || snoopControl !== undefined) {
     const old = description.iommu;
     if (old.kind !== "type1") throw notType1(description);
     description.iommu = {
       ...old,
       ...(addressWidth !== undefined && { addressWidth }),
       ...(interruptRemapping !== undefined && { interruptRemapping }),
+      ...(snoopControl !== undefined && { snoopControl }),
     };
   }
   if (iommu !== "none") return;
@@ -46,11 +50,14 @@ function releaseFromVfio(functions: FunctionDescription[]): void {
 }
 
 function notType1({ name, iommu }: HostDescription): ModelHostError {
-  return new ModelHostError(`the host "${name}" has no type1 IOMMU whose width or interrupt remapping could differ`, {
-    code: "MODEL_OPTION",
-    details: { name, iommu: iommu.kind },
-    hint: "These options are for x86 hosts.",
-  });
+  return new ModelHostError(
+    `the host "${name}" has no type1 IOMMU whose width, interrupt remapping or snoop control could differ`,
+    {
+      code: "MODEL_OPTION",
+      details: { name, iommu: iommu.kind },
+      hint: "These options are for x86 hosts.",
+    },
+  );
 }
 
 function notPower({ name, arch }: HostDescription): ModelHostError {

@@ -27,8 +27,8 @@ import type { VfioHost } from "./vfio-host.ts";
 import { VfioSriov } from "./vfio-sriov.ts";
 
 export interface VfioCoreOptions {
-  /** The IOMMU turns no-snoop DMA into snooped DMA. Default: true on x86_64, false on ppc64le. */
-  readonly enforcesSnoop?: boolean;
+  /** The IOMMU turns no-snoop DMA into snooped DMA, of all functions or of those asked for. Default: true on x86_64, false on ppc64le. */
+  readonly enforcesSnoop?: boolean | ((fn: PciFunction) => boolean);
   /** Functions may have several MSI vectors (on x86: interrupt remapping). Default true. */
   readonly multiMsi?: boolean;
   /** MSI-X vectors can be added while MSI-X is on (6.12 only). Default: true on x86_64, false on ppc64le. */
@@ -50,7 +50,7 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
   readonly topology: PciTopology;
   readonly ioctls: VfioIoctls;
   readonly profile: Profile;
-  readonly enforcesSnoop: boolean;
+  readonly enforcesSnoop: (fn: PciFunction) => boolean;
   readonly multiMsi: boolean;
   readonly dynamicMsix: boolean;
   readonly nointxmask: boolean;
@@ -78,7 +78,8 @@ export class VfioCore implements VfioHost<VfioPciDevice> {
     this.topology = topology;
     this.ioctls = vfioIoctls(kernel.arch);
     this.profile = profileOf(kernel.profile);
-    this.enforcesSnoop = options.enforcesSnoop ?? x86;
+    const { enforcesSnoop = x86 } = options;
+    this.enforcesSnoop = typeof enforcesSnoop === "boolean" ? () => enforcesSnoop : enforcesSnoop;
     this.multiMsi = options.multiMsi ?? true;
     this.dynamicMsix = options.dynamicMsix ?? x86;
     this.nointxmask = options.nointxmask ?? false;

@@ -115,7 +115,7 @@ export class VfioPciDevice {
   }
   /** The IOMMU in front of it makes no-snoop DMA snoop. */
   get enforcesSnoop(): boolean {
-    return this.group.type !== "noiommu" && this.host.enforcesSnoop;
+    return this.group.type !== "noiommu" && this.host.enforcesSnoop(this.fn);
   }
   /** Only while open. */
   get state(): DeviceState {

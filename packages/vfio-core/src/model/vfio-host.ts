@@ -18,8 +18,8 @@ export interface VfioHost<D> {
   /** Never use the functions' own INTx disable. */
   readonly nointxmask: boolean;
   readonly lines: InterruptLines;
-  /** Does the IOMMU turn no-snoop DMA into snooped DMA? */
-  readonly enforcesSnoop: boolean;
+  /** Does the IOMMU in front of a function turn no-snoop DMA into snooped DMA? */
+  enforcesSnoop(fn: PciFunction): boolean;
   /** Devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV). */
   readonly deviceNodes: boolean;
   /** No BAR of another function, nor another BAR of this one, lies in [start, end) beyond the one that starts there. */

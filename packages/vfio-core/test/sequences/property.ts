@@ -38,7 +38,7 @@ export function describeHost(
   const functions = topology.functions.filter((fn) => !fn.isBridge && fn.group);
   return {
     kernel,
-    snoops: core.enforcesSnoop,
+    snoops: functions.every((fn) => core.enforcesSnoop(fn)),
     functions: functions.map(({ name: bdf, group, driver }) => {
       return { bdf, group: group?.id ?? -1, driver, device: null, waiting: null };
     }),
