@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PcSummary } from "@minivmm/vmm";
+import { PcProgram } from "@minivmm/vmm/guests/pc";
 import { startMs } from "../src/pc/start-time.ts";
 import { duration } from "../src/render/numbers.ts";
-import { PcProgram } from "../test/kvm/pc-program.ts";
 
 const ROUNDS = 15;
 /** What is promised, in milliseconds beyond Node's own start. */

@@ -2,12 +2,12 @@
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import { PcProgram } from "@minivmm/vmm/guests/pc";
 import { al, dx, eax } from "@minivmm/x86asm";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/cli.ts";
 import type { TerminalInput } from "../../src/console/terminal.ts";
 import { Capture, cli, temporaryFolder } from "../helpers.ts";
-import { PcProgram } from "./pc-program.ts";
 
 const COM1 = 0x3f8;
 const PCI_ADDRESS = 0xcf8;

@@ -1,7 +1,8 @@
 // Machine pc on this machine's /dev/kvm: small guests in long mode, how they end, and how they are ended.
 import { Assembler, al, ax, byte, ds, dword, dx, ebx, rbx, rdi, rsi } from "@minivmm/x86asm";
 import { afterEach, describe, expect, it } from "vitest";
-import { type GuestOptions, GuestProgram, type GuestRun, startGuest } from "./x86-guest.ts";
+import { PcProgram } from "../../src/guests/pc-program.ts";
+import { type GuestOptions, type GuestRun, startGuest } from "./x86-guest.ts";
 
 const COM1 = 0x3f8;
 const LINE_STATUS = COM1 + 5;
@@ -15,8 +16,8 @@ const runs: GuestRun[] = [];
 afterEach(() => {
   for (const { vm } of runs.splice(0)) vm.close();
 });
-async function start(build: (guest: GuestProgram) => void, options: GuestOptions = {}): Promise<GuestRun> {
-  const guest = new GuestProgram();
+async function start(build: (guest: PcProgram) => void, options: GuestOptions = {}): Promise<GuestRun> {
+  const guest = new PcProgram();
   build(guest);
   const run = await startGuest(guest, options);
   runs.push(run);
@@ -79,7 +80,7 @@ describe("pc on KVM", () => {
   });
 
   it("is stopped while it loops, with and without interrupts, and while it sleeps", async () => {
-    const programs: ((guest: GuestProgram) => void)[] = [
+    const programs: ((guest: PcProgram) => void)[] = [
       (guest) => guest.spin(),
       (guest) => {
         guest.cli();
@@ -105,7 +106,7 @@ describe("pc on KVM", () => {
   });
 
   it("is reset by port 0xcf9, by the keyboard controller and by a triple fault", async () => {
-    const resets: ((guest: GuestProgram) => void)[] = [
+    const resets: ((guest: PcProgram) => void)[] = [
       (guest) => {
         guest.mov(dx, 0xcf9);
         guest.mov(al, 2);
@@ -167,12 +168,12 @@ describe("pc on KVM", () => {
     await run.exit();
     expect(run.output()).toBe("I");
     const why = new Error("it cannot be had");
-    const idle = (guest: GuestProgram) => guest.spin();
+    const idle = (guest: PcProgram) => guest.spin();
     await expect(start(idle, { initrd: Promise.reject(why) })).rejects.toBe(why);
   });
 
   it("says what is wrong with a kernel, and leaves nothing behind", async () => {
-    const broken = new GuestProgram();
+    const broken = new PcProgram();
     broken.elf = () => new Uint8Array(100);
     await expect(startGuest(broken)).rejects.toMatchObject({
       name: "VmmError",
@@ -182,7 +183,7 @@ describe("pc on KVM", () => {
 });
 
 /** The second CPU begins in 16-bit code at 0x8000, says "second", and does `then`; the first one waits for that word. */
-function startSecondCpu(guest: GuestProgram, then: "hlt" | "off" | "loop" = "hlt"): void {
+function startSecondCpu(guest: PcProgram, then: "hlt" | "off" | "loop" = "hlt"): void {
   const ap = new Assembler({ bits: 16, origin: AP_START });
   for (const byte of new TextEncoder().encode("second\n")) {
     ap.mov(dx, COM1);

@@ -1,74 +1,8 @@
-// Guest programs for machine pc: 64-bit code that is entered as a kernel is, in an ELF file; and a VM around it whose
-// output is kept.
-import { Assembler, al, ax, dx } from "@minivmm/x86asm";
+// A VM around a guest program, whose output is kept.
+import type { PcProgram } from "../../src/guests/pc-program.ts";
 import { createPcVm } from "../../src/pc-vm.ts";
 import type { PcSummary, TimelineStart } from "../../src/summary.ts";
 import type { Vm, VmExit } from "../../src/vm.ts";
-
-export const LOAD_ADDRESS = 0x10_0000;
-const HEADER_BYTES = 64 + 56;
-const COM1 = 0x3f8;
-const PM1_CONTROL = 0x604;
-const S5_NOW = (5 << 10) | (1 << 13);
-
-export class GuestProgram extends Assembler {
-  constructor() {
-    super({ bits: 64, origin: LOAD_ADDRESS });
-  }
-
-  /** Writes al to the serial port. */
-  putc(): void {
-    this.mov(dx, COM1);
-    this.out(dx, al);
-  }
-
-  print(text: string): void {
-    for (const byte of new TextEncoder().encode(text)) {
-      this.mov(al, byte);
-      this.putc();
-    }
-  }
-
-  powerOff(): void {
-    this.mov(dx, PM1_CONTROL);
-    this.mov(ax, S5_NOW);
-    this.out(dx, ax);
-    this.spin();
-  }
-
-  /** Forever, with interrupts as they are. */
-  spin(): void {
-    const here = `spin ${this.here}`;
-    this.label(here);
-    this.jmp(here);
-  }
-
-  /** An ELF image that is loaded at LOAD_ADDRESS and entered at its beginning. */
-  elf(): Uint8Array {
-    const code = this.bytes();
-    const file = new Uint8Array(HEADER_BYTES + code.length);
-    const view = new DataView(file.buffer);
-    file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-    view.setUint16(16, 2, true);
-    view.setUint16(18, 62, true);
-    view.setUint32(20, 1, true);
-    view.setBigUint64(24, BigInt(LOAD_ADDRESS), true);
-    view.setBigUint64(32, 64n, true);
-    view.setUint16(52, 64, true);
-    view.setUint16(54, 56, true);
-    view.setUint16(56, 1, true);
-    view.setUint32(64, 1, true);
-    view.setUint32(68, 7, true);
-    view.setBigUint64(72, BigInt(HEADER_BYTES), true);
-    view.setBigUint64(80, BigInt(LOAD_ADDRESS), true);
-    view.setBigUint64(88, BigInt(LOAD_ADDRESS), true);
-    view.setBigUint64(96, BigInt(code.length), true);
-    view.setBigUint64(104, BigInt(code.length + 0x1_0000), true);
-    view.setBigUint64(112, 4096n, true);
-    file.set(code, HEADER_BYTES);
-    return file;
-  }
-}
 
 export interface GuestRun {
   readonly vm: Vm<PcSummary>;
@@ -89,7 +23,7 @@ export interface GuestOptions {
   readonly initrd?: Uint8Array | Promise<Uint8Array>;
 }
 
-export async function startGuest(program: GuestProgram, options: GuestOptions = {}): Promise<GuestRun> {
+export async function startGuest(program: PcProgram, options: GuestOptions = {}): Promise<GuestRun> {
   let written = "";
   let deliver: (bytes: Uint8Array) => void = () => {};
   const waiting: { text: string; resolve: () => void }[] = [];
