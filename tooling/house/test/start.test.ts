@@ -128,8 +128,8 @@ describe("house: the way to the first instruction of machine pc", () => {
     };
     console.log(`loaded before the first instruction: ${JSON.stringify(counts)}`);
     expect(counts.version).toBeLessThanOrEqual(15);
-    expect(counts.main).toBeLessThanOrEqual(85);
-    expect(counts.machine).toBeLessThanOrEqual(90);
-    expect(counts.devices).toBeLessThanOrEqual(165);
+    expect(counts.main).toBeLessThanOrEqual(90);
+    expect(counts.machine).toBeLessThanOrEqual(100);
+    expect(counts.devices).toBeLessThanOrEqual(185);
   });
 });
