@@ -52,6 +52,11 @@ export abstract class PciDevice {
   /** Read a register. `out[0]` gets the low half, `out[1]` the high half (0 unless width is 8). */
   abstract readBar(bar: number, offset: number, width: BarWidth, out: Uint32Array): void;
   abstract writeBar(bar: number, offset: number, width: BarWidth, lo: number, hi: number): void;
+  /**
+   * A memory write of 1 to 64 bytes that was combined on its way here; prefetchable BARs alone get them. The bytes are the
+   * caller's. A model without this gets the same bytes by writeBar().
+   */
+  writeBarBurst?(bar: number, offset: number, bytes: Uint8Array): void;
   /** Put the model's own registers to power-on state; configuration space has been reset already. */
   protected abstract onReset(kind: ResetKind): void;
 

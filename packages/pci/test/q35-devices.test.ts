@@ -81,6 +81,18 @@ describe("pci VGA", () => {
     expect(registers().slice(1, 8)).toEqual([640, 1024, 32, 1, 0, 1024, 1024]);
   });
 
+  test("a combined write reaches video memory whole, and nothing else", () => {
+    const device = new VgaDevice({ memory: 1 });
+    device.writeBarBurst(0, 6, Uint8Array.from([1, 2, 3]));
+    expect([...device.memory.subarray(4, 10)]).toEqual([0, 0, 1, 2, 3, 0]);
+    device.writeBarBurst(0, device.memory.length - 2, Uint8Array.from([7, 8, 9]));
+    device.writeBarBurst(2, 0x604, Uint8Array.from([0xbe, 0xbe, 0xbe, 0xbe]));
+    expect(device.memory.at(-1)).toBe(0);
+    const out = new Uint32Array(2);
+    device.readBar(2, 0x604, 4, out);
+    expect(out[0]).toBe(0x1e1e_1e1e);
+  });
+
   test("monochrome and colour ports are there in turn; the window follows planes and masks", () => {
     const device = new VgaDevice({ memory: 1 });
     const { legacy } = device;

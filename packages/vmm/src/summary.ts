@@ -1,6 +1,8 @@
 // What a VM did, as plain data: `vm.summary()` gives it, the command line prints it. Counting costs an addition where
 // the thing happens; everything else is computed when asked for.
 
+import type { BarWrites } from "./pci/bar-writes.ts";
+
 /** A moment of the VM's life: milliseconds since its timeline begins, instructions retired by then. */
 export interface TimelineMark {
   readonly name: string;
@@ -61,6 +63,8 @@ export interface DeviceSummary {
   readonly slot: number;
   /** Bytes of its BARs that the guest reaches without an exit; absent where nothing can be so. */
   readonly directBytes?: number;
+  /** What the guest's stores to its BARs became; absent where nobody counts. */
+  readonly barWrites?: readonly BarWrites[];
   /** What the host refused for this device while the guest ran. */
   readonly problems: readonly string[];
 }

@@ -191,6 +191,7 @@ class PseriesVm implements Vm<PseriesSummary> {
       devices: machine.phb.slots.map(({ slot, endpoint }) => ({
         name: endpoint.name,
         slot,
+        ...(endpoint.barWrites === undefined ? {} : { barWrites: endpoint.barWrites() }),
         problems: [...endpoint.problems],
       })),
       vio: this.adapters.map(({ name, unit, counters, units }) => ({

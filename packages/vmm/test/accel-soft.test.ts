@@ -9,7 +9,15 @@ import { type Bench, bench, RTAS_FRAME } from "./fakes.ts";
 /** Plays a list of exits; each entry prepares registers or the exit record and names the reason. */
 class ScriptedCpu implements SoftCpu {
   script: (() => number)[] = [];
-  readonly exit = { gpa: 0, size: 4 as 1 | 2 | 4 | 8, write: false, lo: 0, hi: 0, message: "" };
+  readonly exit = {
+    gpa: 0,
+    size: 4 as 1 | 2 | 4 | 8,
+    write: false,
+    lo: 0,
+    hi: 0,
+    message: "",
+    bytes: new Uint8Array(64),
+  };
   retired = 0;
   readonly gpr32 = new Uint32Array(64);
   pc = 0n;

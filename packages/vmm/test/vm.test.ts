@@ -124,7 +124,7 @@ describe("vmm: a whole VM", () => {
     const { reason, vm } = await run(printAndEnd("disk\n"), { devices });
     expect(reason).toBe("power-off");
     expect(vm.summary().dma[0]).toMatchObject({ windowsCreated: 1, windowErrors: 0 });
-    expect(vm.summary().devices).toEqual([{ name: "dev0", slot: 1, problems: [] }]);
+    expect(vm.summary().devices).toMatchObject([{ name: "dev0", slot: 1, barWrites: [], problems: [] }]);
     expect((await run(printAndEnd("again\n"), { devices })).output).toBe("again\n");
   });
 

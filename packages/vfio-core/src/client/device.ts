@@ -109,6 +109,11 @@ export class VfioDevice implements Disposable {
     return this.host.pwrite(this.fd, bytes, index * uapi.VFIO_PCI_OFFSET_SIZE + offset);
   }
 
+  /** Bytes in one request; the kernel cuts it into naturally aligned accesses. Result: bytes written or -errno. */
+  writeRegionBytes(index: number, offset: number, bytes: Uint8Array): number {
+    return this.host.pwrite(this.fd, bytes, index * uapi.VFIO_PCI_OFFSET_SIZE + offset);
+  }
+
   /** `size` bytes of configuration space as an unsigned number; ones beyond its end. */
   readConfig(offset: number, size: 1 | 2 | 4): number {
     const bytes = this.#io[size >> 1] as Uint8Array;

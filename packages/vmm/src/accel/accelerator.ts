@@ -9,7 +9,10 @@ export type RunEnd =
   | { readonly reason: "halt"; readonly message: string };
 
 /** What running needs of the machine. */
-export type AccelMachine = Pick<PseriesMachine, "hcalls" | "rtas" | "stopRequest" | "mmioRead" | "mmioWrite">;
+export type AccelMachine = Pick<
+  PseriesMachine,
+  "hcalls" | "rtas" | "stopRequest" | "mmioRead" | "mmioWrite" | "mmioBurst"
+>;
 
 /** Hypercalls that never reached user space, by number and by the stage that answered them. */
 export interface KernelHypercalls {

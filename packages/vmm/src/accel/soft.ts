@@ -1,5 +1,6 @@
 // The software accelerator: runs the CPU engine in slices, brings its exits to the machine, and gives the event loop
 // (console input, eventfds of passed-through devices, timers) a turn between slices.
+// A burst is what the engine has combined of stores to a device; the machine takes it apart.
 // Invariants: hypercalls and MMIO are answered without leaving the loop; an idle guest costs no host CPU time on the
 // wall clock; after stop() at most one slice is executed.
 import { type Cpu, ExitReason } from "@minivmm/ppc64";
@@ -42,7 +43,7 @@ const R3 = 3;
 
 export class SoftAccel {
   idleMs = 0;
-  readonly exits = { hypercall: 0, mmio: 0, rtas: 0, slice: 0, idle: 0 };
+  readonly exits = { hypercall: 0, mmio: 0, burst: 0, rtas: 0, slice: 0, idle: 0 };
   private readonly cpu: SoftCpu;
   private readonly machine: AccelMachine;
   private readonly clock: GuestClock;
@@ -108,6 +109,10 @@ export class SoftAccel {
         case ExitReason.mmio:
           this.exits.mmio++;
           this.mmio(cpu, machine);
+          break;
+        case ExitReason.burst:
+          this.exits.burst++;
+          machine.mmioBurst(cpu.exit.gpa, cpu.exit.lo, cpu.exit.hi, cpu.exit.bytes);
           break;
         case ExitReason.trap:
           this.exits.rtas++;

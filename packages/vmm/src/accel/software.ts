@@ -57,6 +57,7 @@ class SoftwareAccelerator implements Accelerator {
       setProcessTable: (base, sizeLog2) => engine.setProcessTable(base, sizeLog2),
       flushTlb: () => engine.flushTlb(),
       cede: () => this.loop?.cede(),
+      setCombinable: (ranges) => engine.setCombinable(ranges),
       setExternalInterrupt: (level) => {
         engine.setExternalInterrupt(level);
         if (level) this.loop?.wake();

@@ -12,10 +12,10 @@ export const READ_PATTERN: DiskPattern = { multiplier: 0x9e3779b97f4a7c15n, xor:
 /** What the guest writes behind it and reads back. */
 export const WRITE_PATTERN: DiskPattern = { multiplier: 0xc2b2ae3d27d4eb4fn, xor: 0xa5a5a5a55a5a5a5an };
 
-/** Bytes of a pattern from its word 0 on; `bytes` is a multiple of 8. */
-export function diskPattern(bytes: number, pattern: DiskPattern = READ_PATTERN): Uint8Array {
+/** Bytes of a pattern from its word `first` on, by default from the start; `bytes` is a multiple of 8. */
+export function diskPattern(bytes: number, pattern: DiskPattern = READ_PATTERN, first = 0): Uint8Array {
   const words = new BigUint64Array(bytes / 8);
-  let value = 0n;
+  let value = BigInt.asUintN(64, BigInt(first) * pattern.multiplier);
   for (let i = 0; i < words.length; i++) {
     words[i] = value ^ pattern.xor;
     value = BigInt.asUintN(64, value + pattern.multiplier);

@@ -1,6 +1,16 @@
 // Guest programs: readable examples of the mini assembler, and what the machine is tried with.
 
 export { bareDiskProgram } from "./bare-disk.ts";
+export {
+  FRAMES_DISPLAY_MEMORY,
+  FRAMES_PASS,
+  FRAMES_RAM,
+  FRAMES_STOPWATCH,
+  type FramesPart,
+  framesPartOffset,
+  framesPattern,
+  framesProgram,
+} from "./bare-frames.ts";
 export { type BareDiskOptions, MMIO_WINDOW_32, MMIO_WINDOW_64 } from "./bare-layout.ts";
 export {
   TCE_BENCH_DISK,

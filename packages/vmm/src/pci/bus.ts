@@ -4,7 +4,7 @@
 // Invariants: one function a slot, slots 1 to 31 (0 may hold the bridge's own); decoding follows the BAR and COMMAND
 // registers as they are after each configuration write; a line is high while any function on it holds its pin.
 import { VmmError } from "../errors.ts";
-import { type BusWindow, DecodeTable } from "./decode.ts";
+import { type BusWindow, type DecodedRange, DecodeTable } from "./decode.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
 
 export interface BusSlot {
@@ -23,6 +23,8 @@ export interface PciBusOptions {
   /** Called when the level of an input changes. */
   setInput(input: number, level: boolean): void;
   message(addressHi: number, addressLo: number, data: number): void;
+  /** Called when the addresses change at which stores of the CPU may be combined. */
+  combinable?(ranges: readonly DecodedRange[]): void;
   /** The function in slot 0. Default none. */
   readonly bridge?: PciEndpoint;
 }
@@ -108,7 +110,7 @@ export class PciBus {
 
   /** Also for a function whose decoding changed without a write of the guest: one that was taken away. */
   updateDecoding(endpoint: PciEndpoint): void {
-    this.memory.update(endpoint);
+    if (this.memory.update(endpoint)) this.options.combinable?.(this.memory.combinable());
     this.io.update(endpoint);
   }
 

@@ -3,6 +3,7 @@
 // Source: PCI Local Bus 3.0 section 6.2.5.
 // Invariants: a BAR is decoded where it lies wholly inside a window; an access is answered by the lowest slot that decodes
 // all of it, within a function by its lowest BAR; accesses that nothing claims read as ones and are counted.
+import { writeInAccesses } from "./burst.ts";
 import type { BarDescription, PciEndpoint } from "./endpoint.ts";
 
 /** Addresses that a host bridge forwards: where the CPU sees them, and what the bus calls them. Sizes in bytes. */
@@ -10,6 +11,12 @@ export interface BusWindow {
   readonly cpu: number;
   readonly bus: number;
   readonly size: number;
+}
+
+/** CPU addresses from `start` up to, not including, `end`. */
+export interface DecodedRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 interface Decode {
@@ -42,8 +49,8 @@ export class DecodeTable {
     this.entries.sort((a, b) => a.slot - b.slot);
   }
 
-  /** The function's registers may have changed. */
-  update(endpoint: PciEndpoint): void {
+  /** The function's registers may have changed. Whether any of its BARs is decoded elsewhere, or no more, or again. */
+  update(endpoint: PciEndpoint): boolean {
     let changed = false;
     for (const entry of this.entries) {
       if (entry.endpoint !== endpoint) continue;
@@ -53,10 +60,18 @@ export class DecodeTable {
       entry.end = start < 0 ? -1 : start + entry.bar.size;
       changed = true;
     }
-    if (!changed) return;
+    if (!changed) return false;
     this.last = undefined;
     this.findOverlaps();
     this.tell();
+    return true;
+  }
+
+  /** Where stores may be combined: prefetchable BARs that no other BAR answers for. */
+  combinable(): DecodedRange[] {
+    return this.entries
+      .filter(({ alone, bar, endpoint }) => alone && bar.prefetchable && endpoint.writeBurst !== undefined)
+      .map(({ start, end }) => ({ start, end }));
   }
 
   /** False: the address is in no window. `out` as in PciEndpoint.readBar. */
@@ -74,6 +89,16 @@ export class DecodeTable {
     const entry = this.find(address, width);
     if (entry === undefined) return this.countUnclaimed(address);
     entry.endpoint.writeBar(entry.bar.index, address - entry.start, width, lo, hi);
+    return true;
+  }
+
+  /** Stores of consecutive bytes that were combined. The bytes are the caller's. */
+  writeBurst(address: number, bytes: Uint8Array): boolean {
+    const entry = this.find(address, bytes.length);
+    if (entry === undefined) return this.countUnclaimed(address);
+    const { endpoint, bar, start } = entry;
+    if (bar.prefetchable && endpoint.writeBurst !== undefined) endpoint.writeBurst(bar.index, address - start, bytes);
+    else writeInAccesses(endpoint, bar.index, address - start, bytes);
     return true;
   }
 

@@ -10,6 +10,8 @@ import {
   type PciDevice,
   readBarAddress,
 } from "@minivmm/pci/function";
+import { BarWriteCounters, type BarWrites } from "./bar-writes.ts";
+import { accessWidth, writeInAccesses } from "./burst.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
 import { programMessages } from "./messages.ts";
 
@@ -24,6 +26,7 @@ export class EmulatedEndpoint implements PciEndpoint {
   readonly name: string;
   readonly problems: readonly string[] = [];
   private readonly device: PciDevice;
+  private readonly counters = new BarWriteCounters();
 
   constructor(name: string, device: PciDevice, dma: DmaPort) {
     this.name = name;
@@ -79,7 +82,22 @@ export class EmulatedEndpoint implements PciEndpoint {
   }
 
   writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
+    this.counters.write(index, width);
     this.device.writeBar(index, offset, width, lo, hi);
+  }
+
+  writeBurst(index: number, offset: number, bytes: Uint8Array): void {
+    const single = accessWidth(offset, bytes.length) === bytes.length;
+    if (single || this.device.writeBarBurst === undefined) {
+      writeInAccesses(this, index, offset, bytes);
+      return;
+    }
+    this.counters.burst(index, bytes.length);
+    this.device.writeBarBurst(index, offset, bytes);
+  }
+
+  barWrites(): readonly BarWrites[] {
+    return this.counters.list();
   }
 
   programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {

@@ -2,6 +2,7 @@
 // Invariants: no call throws for anything a guest chose; reads answer ones where nothing is; the endpoint owns its
 // configuration registers, the bridge owns the windows that they are decoded in.
 import type { BarDescription } from "@minivmm/pci/function";
+import type { BarWrites } from "./bar-writes.ts";
 
 export type { BarDescription } from "@minivmm/pci/function";
 
@@ -40,6 +41,13 @@ export interface PciEndpoint {
   /** `out[0]` low half, `out[1]` high half. */
   readBar(index: number, offset: number, width: 1 | 2 | 4 | 8, out: Uint32Array): void;
   writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void;
+  /**
+   * Up to 64 bytes of a prefetchable memory BAR that the CPU has combined; all inside the BAR, and the caller's. An endpoint
+   * without this is never combined for.
+   */
+  writeBurst?(index: number, offset: number, bytes: Uint8Array): void;
+  /** What the guest's stores became: transactions of an emulated function, requests to the host for one of its own. */
+  barWrites?(): readonly BarWrites[];
   /** Firmware programs messages: vector i sends `firstData + i` to the address. Count 0 clears. */
   programMessages(kind: "msi" | "msix", addressHi: number, addressLo: number, firstData: number, count: number): void;
   /** The guest ended the interrupt that this function's pin raised. */

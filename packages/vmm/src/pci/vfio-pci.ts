@@ -18,6 +18,8 @@ import {
   type VfioDevice,
 } from "@minivmm/vfio-core";
 import { VmmError } from "../errors.ts";
+import { BarWriteCounters, type BarWrites } from "./bar-writes.ts";
+import { accessWidth, writeInAccesses } from "./burst.ts";
 import { decodedBarAddress } from "./emulated.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
 import { type IrqDelivery, WatchedIrqDelivery } from "./irq-delivery.ts";
@@ -53,6 +55,7 @@ export class VfioPciEndpoint implements PciEndpoint {
   private readonly options: VfioPciOptions;
   private readonly shadow: ShadowFunction;
   private readonly mapped: MappedBars | undefined;
+  private readonly counters = new BarWriteCounters();
   private irqs: VfioIrqs | undefined;
   private gone = false;
 
@@ -165,6 +168,7 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   writeBar(index: number, offset: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
     if (this.gone) return;
+    this.counters.write(index, width);
     const { msix } = this.shadow;
     if (msix?.owns(index, offset)) {
       msix.write(offset, width, lo, hi);
@@ -173,6 +177,26 @@ export class VfioPciEndpoint implements PciEndpoint {
     }
     this.device.writeRegion(index, offset, width, lo, hi);
     if (this.options.accessEndsPin) this.irqs?.intxEnded();
+  }
+
+  /**
+   * One request to the host. It is the kernel that cuts it into accesses of up to 8 bytes, and a mapping of the BAR would do no
+   * better: VFIO maps BARs as strictly ordered, so the guest's wish ends here.
+   */
+  writeBurst(index: number, offset: number, bytes: Uint8Array): void {
+    if (this.gone) return;
+    // Vectors are this program's, register by register.
+    if (this.shadow.msix?.bar === index || accessWidth(offset, bytes.length) === bytes.length) {
+      writeInAccesses(this, index, offset, bytes);
+      return;
+    }
+    this.counters.burst(index, bytes.length);
+    this.device.writeRegionBytes(index, offset, bytes);
+    if (this.options.accessEndsPin) this.irqs?.intxEnded();
+  }
+
+  barWrites(): readonly BarWrites[] {
+    return this.counters.list();
   }
 
   programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {

@@ -78,7 +78,7 @@ describe("vmm: Linux on pseries", () => {
     const done = await boot();
     expectPass(done);
     expect(done.summary.interrupts.disk).toBeGreaterThan(10);
-    expect(done.summary.devices).toEqual([{ name: "disk", slot: 1, problems: [] }]);
+    expect(done.summary.devices).toMatchObject([{ name: "disk", slot: 1, problems: [] }]);
     expect(done.summary.timeline.map(({ name }) => name)).toContain("dynamic DMA window");
     expect(done.summary.tce.userSpace).toMatchObject({ H_PUT_TCE_INDIRECT: 1 });
     expect(done.summary.dma[0]).toMatchObject({ windowsCreated: 2, mapErrors: 0, windowErrors: 0, notRam: 0 });

@@ -69,6 +69,11 @@ export class VgaDevice extends PciDevice {
     }
   }
 
+  override writeBarBurst(bar: number, offset: number, bytes: Uint8Array): void {
+    // Registers are not prefetchable.
+    if (bar === 0 && offset + bytes.length <= this.memory.length) this.memory.set(bytes, offset);
+  }
+
   protected onReset(): void {
     this.legacy.reset();
     this.#extension.reset();

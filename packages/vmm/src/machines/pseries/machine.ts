@@ -4,6 +4,7 @@
 // Invariant: nothing that a guest does throws here or reaches memory other than the guest's own RAM.
 import type { GuestMemory } from "@minivmm/host";
 import type { ConsolePort } from "../../console.ts";
+import type { DecodedRange } from "../../pci/decode.ts";
 import type { Timeline } from "../../summary.ts";
 import { DmaWindows } from "./ddw.ts";
 import { EehContainers } from "./eeh.ts";
@@ -32,6 +33,11 @@ import { Xics } from "./xics.ts";
 
 export interface PseriesCpu extends HcallCpu {
   setExternalInterrupt(level: boolean): void;
+  /**
+   * Guest real addresses at which stores through pages of tolerant I/O may be combined. Absent on a CPU that hands out each
+   * store by itself, as KVM does with accesses that it emulates.
+   */
+  setCombinable?(ranges: readonly DecodedRange[]): void;
 }
 
 export interface PseriesOptions {
@@ -72,7 +78,7 @@ export class PseriesMachine {
     this.ram = ram;
     this.ddw = options.ddw;
     this.rtasEntry = rtasEntry(ram.size);
-    this.phb = new Phb(this.xics);
+    this.phb = new Phb(this.xics, (ranges) => cpu.setCombinable?.(ranges));
     const { tceAcceleration: acceleration, vfioAccel = true } = options;
     this.tables = new TceTables({ acceleration, vfioAccel });
     this.windows = new DmaWindows(this.tables, options.dmaWindowBytes);
@@ -114,6 +120,11 @@ export class PseriesMachine {
 
   mmioWrite(address: number, size: 1 | 2 | 4 | 8, lo: number, hi: number): void {
     if (!this.phb.write(address, size, lo, hi)) this.strayAccesses++;
+  }
+
+  /** Combined stores outside RAM, as Phb.writeBurst has them. */
+  mmioBurst(address: number, lo: number, hi: number, bytes: Uint8Array): void {
+    this.phb.writeBurst(address, lo, hi, bytes);
   }
 
   /** Accesses outside RAM and outside every window. */

@@ -2,7 +2,9 @@
 // space (I/O ports too), and whose pins and messages are interrupt sources.
 // Source: PAPR 2.7 section 7.3.5 (configuration address format).
 
+import { BurstSplitter } from "../../pci/burst.ts";
 import { type BusSlot, PciBus, pinLine } from "../../pci/bus.ts";
+import type { DecodedRange } from "../../pci/decode.ts";
 import type { PciEndpoint } from "../../pci/endpoint.ts";
 import { IO_WINDOW, IRQ_PCI_LSI, MEM32_WINDOW, MEM64_WINDOW, MSI_WINDOW_HI, MSI_WINDOW_LO } from "./memory-map.ts";
 import type { Xics } from "./xics.ts";
@@ -12,7 +14,10 @@ export type PhbSlot = BusSlot;
 const LSI_COUNT = 4;
 
 export class Phb extends PciBus {
-  constructor(xics: Xics) {
+  private readonly bursts = new BurstSplitter((address, bytes) => this.memory.writeBurst(address, bytes));
+
+  /** `combinable` is told where stores may be combined, whenever that changes. */
+  constructor(xics: Xics, combinable?: (ranges: readonly DecodedRange[]) => void) {
     super({
       memory: [MEM32_WINDOW, MEM64_WINDOW],
       io: [IO_WINDOW],
@@ -21,6 +26,7 @@ export class Phb extends PciBus {
       message: (hi, lo, data) => {
         if (hi === MSI_WINDOW_HI && lo === MSI_WINDOW_LO) xics.pulse(data & 0xffff);
       },
+      ...(combinable === undefined ? {} : { combinable }),
     });
     for (let line = 0; line < LSI_COUNT; line++) xics.claim(IRQ_PCI_LSI + line, "level", `pci INTx ${line}`);
   }
@@ -59,6 +65,11 @@ export class Phb extends PciBus {
 
   write(address: number, size: 1 | 2 | 4 | 8, lo: number, hi: number): boolean {
     return this.memory.write(address, size, lo, hi) || this.io.write(address, size, lo, hi);
+  }
+
+  /** Stores that the CPU has combined: those of the 64 bytes at `address` that the mask names (bit n of hi:lo is byte n). */
+  writeBurst(address: number, lo: number, hi: number, bytes: Uint8Array): void {
+    this.bursts.split(address, lo, hi, bytes);
   }
 
   /** The guest ended `irq`. */
