@@ -1,10 +1,14 @@
 // Hosts and devices for the machine's thread in tests: the real host without devices, or a modelled one with some.
 import { realHost } from "@minivmm/host";
 import { modelHost } from "@minivmm/model-host";
+import { VgaDevice } from "@minivmm/pci/devices";
 
-/** @param data {{ model?: string, devices?: object[] }} */
+const MODELS = { vga: () => new VgaDevice({ memory: 1 }) };
+
+/** @param data {{ model?: string, devices?: object[], models?: string[] }} */
 export function openPlatform(data, clock) {
-  const devices = data.devices ?? [];
+  const models = (data.models ?? []).map((name) => ({ driver: "emulated", id: name, device: MODELS[name]() }));
+  const devices = [...(data.devices ?? []), ...models];
   if (data.model === undefined) {
     const host = realHost();
     return { host, devices, close: () => host.exit() };

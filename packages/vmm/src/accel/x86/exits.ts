@@ -6,6 +6,8 @@ import type { KvmVcpu } from "@minivmm/kvm";
 
 /** Ports and memory that are not RAM, as a vCPU reaches them. */
 export interface ExitTarget {
+  /** CPU whose access comes next, for a target to which that matters. */
+  cpu?: number;
   readPort(port: number, width: 1 | 2 | 4): number;
   writePort(port: number, width: 1 | 2 | 4, value: number): void;
   /** `out[0]` low half, `out[1]` high half. */

@@ -22,7 +22,9 @@ export class Letters {
     for (let boxes = this.shared.takePosted(); boxes !== 0; boxes &= boxes - 1) {
       const cpu = 31 - Math.clz32(boxes & -boxes);
       this.shared.read(cpu, this.letter);
+      this.target.cpu = cpu;
       end = this.answer(cpu) ?? end;
+      this.target.cpu = 0;
     }
     return end;
   }

@@ -8,7 +8,7 @@
 import { Q35HostBridge } from "@minivmm/pci/devices/host-bridge";
 import { NO_DMA } from "@minivmm/pci/function";
 import { PciBus } from "../../pci/bus.ts";
-import { readOnes } from "../../pci/decode.ts";
+import { type DecodedRange, readOnes } from "../../pci/decode.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";
 import { ConfigPorts } from "./config-ports.ts";
 import { type AddressRange, ECAM, GSI_PCI, IO_WINDOW, MEM32_WINDOW, PCI_LINES } from "./memory-map.ts";
@@ -19,6 +19,8 @@ export interface PcHostBridgeOptions {
   readonly mem64: AddressRange;
   setGsi(gsi: number, level: boolean): void;
   sendMessage(addressHi: number, addressLo: number, data: number): void;
+  /** Called when the addresses change at which stores of the CPU may be combined. */
+  combinable?(ranges: readonly DecodedRange[]): void;
 }
 
 export class PcHostBridge extends PciBus {
@@ -33,6 +35,7 @@ export class PcHostBridge extends PciBus {
       pinsInKernel: true,
       setInput: (gsi, level) => options.setGsi(gsi, level),
       message: (hi, lo, data) => options.sendMessage(hi, lo, data),
+      combinable: (ranges) => options.combinable?.(ranges),
       bridge: new EmulatedEndpoint("host bridge", new Q35HostBridge({ ecam: ECAM.start }), NO_DMA),
     });
     this.mem64 = options.mem64;
@@ -47,6 +50,16 @@ export class PcHostBridge extends PciBus {
         this.io.write(port, width, value, 0);
       },
     });
+  }
+
+  /** Where stores of the CPU may be combined. */
+  combinableRanges(): DecodedRange[] {
+    return this.memory.combinable();
+  }
+
+  /** Combined stores: consecutive bytes of one BAR, at most 64. The bytes are the caller's. */
+  writeBurst(address: number, bytes: Uint8Array): boolean {
+    return this.memory.writeBurst(address, bytes);
   }
 
   /** A load of the CPU from a memory window or ECAM. False: neither, and `out` has ones. `out` as in PciEndpoint.readBar. */

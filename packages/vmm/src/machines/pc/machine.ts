@@ -7,6 +7,7 @@ import type { ExitTarget } from "../../accel/x86/exits.ts";
 import type { ConsolePort } from "../../console.ts";
 import type { Timeline } from "../../summary.ts";
 import { Cmos } from "./cmos.ts";
+import type { CombinedWrites } from "./combined-writes.ts";
 import { PcHostBridge } from "./host-bridge.ts";
 import { type AddressRange, IRQ_COM1, IRQ_SCI } from "./memory-map.ts";
 import { PortBus } from "./ports.ts";
@@ -40,6 +41,10 @@ export class PcMachine implements ExitTarget {
   onStopRequest: () => void = () => {};
   /** Accesses to memory that nothing claims. */
   strayAccesses = 0;
+  /** CPU whose access is being answered. */
+  cpu = 0;
+  /** Stores to models that KVM gathers; present where there are any. */
+  combined: CombinedWrites | undefined;
   /** Times that a GSI was raised or a message was sent by this program. */
   readonly delivered = { lines: 0, messages: 0 };
 
@@ -55,6 +60,7 @@ export class PcMachine implements ExitTarget {
         this.delivered.messages++;
         interrupts.sendMessage(hi, lo, data);
       },
+      combinable: (ranges) => this.combined?.setRanges(ranges),
     });
     this.bridge.attach(this.ports);
     new Uart(console, (level) => setLine(IRQ_COM1, level)).attach(this.ports);
@@ -72,22 +78,28 @@ export class PcMachine implements ExitTarget {
   }
 
   readPort(port: number, width: 1 | 2 | 4): number {
+    this.combined?.drain();
     return this.ports.read(port, width);
   }
 
   writePort(port: number, width: 1 | 2 | 4, value: number): void {
+    this.combined?.drain();
     this.ports.write(port, width, value);
   }
 
   readMemory(address: number, width: 1 | 2 | 4 | 8, out: Uint32Array): void {
+    this.combined?.drain();
     if (!this.bridge.read(address, width, out)) this.strayAccesses++;
   }
 
   writeMemory(address: number, width: 1 | 2 | 4 | 8, lo: number, hi: number): void {
+    this.combined?.drain();
     if (!this.bridge.write(address, width, lo, hi)) this.strayAccesses++;
+    this.combined?.stored(address);
   }
 
   close(): void {
+    this.combined?.close();
     this.bridge.close();
   }
 }
