@@ -1,6 +1,7 @@
 // What a VM did, as plain data: `vm.summary()` gives it, the command line prints it. Counting costs an addition where
 // the thing happens; everything else is computed when asked for.
 
+import type { KvmDmaFacts } from "./attributes/kvm-dma.ts";
 import type { BarWrites } from "./pci/bar-writes.ts";
 
 /** A moment of the VM's life: milliseconds since its timeline begins, instructions retired by then. */
@@ -132,6 +133,8 @@ export interface PcSummary extends MachineSummary {
   readonly machine: "pc";
   readonly cpus: number;
   readonly domains: readonly DomainSummary[];
+  /** What KVM makes of the DMA of passed-through functions; absent where it has been told of none. */
+  readonly kvmDma?: KvmDmaFacts;
   /** Accesses that reached no device. */
   readonly unclaimed: { readonly ports: number; readonly memory: number };
   /** What KVM did not take of the passed-through devices, in words. */

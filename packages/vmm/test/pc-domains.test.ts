@@ -134,7 +134,7 @@ describe("pc passthrough: iommufds", () => {
     const { model } = stillHost(MODERN);
     using bench = new PcBench({ model, devices: [vfio(NVME, { iommufd }), vfio(EDU, { iommufd })] });
     expect(bench.box.devices.domainSummaries()).toEqual([
-      { name: "iommufd iommufd0", functions: [NVME, EDU], mappedBytes: RAM_BYTES, enforcesSnoop: null },
+      { name: "iommufd iommufd0", functions: [NVME, EDU], mappedBytes: RAM_BYTES, enforcesSnoop: true },
     ]);
     expect(bench.vm.assignedDeviceCount).toBe(2);
     expect(bench.box.devices.problems).toEqual([]);

@@ -17,6 +17,8 @@ import {
   VfioGroup,
 } from "@minivmm/vfio-core";
 import type { VfioPciConfig } from "../config/functions.ts";
+import { CONTAINER_APART, SHARED_CONTAINER, SnoopPlacement } from "../pci/snoop-placement.ts";
+import { groupEnforcesSnoop } from "../pci/snoop-probe.ts";
 
 export type IommuKind = "type1" | "spapr-v1" | "spapr-v2";
 
@@ -40,6 +42,8 @@ export interface ContainerFacts {
   readonly why: string | null;
   /** VFIO_DMA_CC_IOMMU; null when it was not asked. */
   readonly enforcesSnoop: boolean | null;
+  /** Made only to keep functions apart whose DMA is treated otherwise: they share the default one if it cannot be had. */
+  readonly optional: boolean;
   readonly spapr: SpaprFacts | null;
 }
 
@@ -52,25 +56,57 @@ const TYPES: readonly (readonly [number, IommuKind])[] = [
 /** Bare-metal POWER as Linux sets it up: 2 GiB of window, 4 and 64 KiB pages. */
 const USUAL_SPAPR: SpaprFacts = { windowBytes: 0x8000_0000, pgsizes: 0x1_1000n, levels: 5 };
 
-/** One entry a container, in the order in which the VM makes them. Throws VfioError NO_DEVICE for what is not there. */
-export function surveyContainers(host: Host, devices: readonly VfioPciConfig[]): ContainerFacts[] {
-  const byKey = new Map<string, VfioPciConfig[]>();
-  for (const device of devices) {
-    const { container = "", containerFd } = device;
-    const key = containerFd === undefined ? `name ${container}` : `descriptor ${containerFd}`;
-    byKey.set(key, [...(byKey.get(key) ?? []), device]);
-  }
-  const taken = new Set<number>();
-  return [...byKey.values()].map((members) => survey(host, members, taken));
+export interface SurveyOptions {
+  /** Functions that name no container are kept apart by how their DMA is treated, as machine pc does. Default false. */
+  readonly apart?: boolean;
 }
 
-function survey(host: Host, members: readonly VfioPciConfig[], taken: Set<number>): ContainerFacts {
-  const [{ container = "default", containerFd }] = members as [VfioPciConfig];
+/** One entry a container, in the order in which the VM makes them. Throws VfioError NO_DEVICE for what is not there. */
+export function surveyContainers(
+  host: Host,
+  devices: readonly VfioPciConfig[],
+  { apart = false }: SurveyOptions = {},
+): ContainerFacts[] {
+  const byName = new Map<string, VfioPciConfig[]>();
+  const kindOf = (name: string): boolean | null => {
+    const first = byName.get(name)?.[0];
+    return first === undefined ? null : groupEnforcesSnoop(host, first.host, first.groupFd);
+  };
+  const placement = apart ? new SnoopPlacement(kindOf) : undefined;
+  for (const device of devices) {
+    const name = nameFor(host, device, placement);
+    byName.set(name, [...(byName.get(name) ?? []), device]);
+  }
+  const taken = new Set<number>();
+  return [...byName].map(([name, members]) => survey(host, { name, members }, taken));
+}
+
+function nameFor(host: Host, device: VfioPciConfig, placement: SnoopPlacement | undefined): string {
+  const { container = "", containerFd } = device;
+  if (containerFd !== undefined) return `descriptor ${containerFd}`;
+  if (container !== "" || placement === undefined) return container || SHARED_CONTAINER;
+  try {
+    const group = iommuGroupOf(host, device.host);
+    return placement.place(group, () => groupEnforcesSnoop(host, device.host, device.groupFd));
+  } catch (error) {
+    if (error instanceof MinivmmError) return SHARED_CONTAINER;
+    throw error;
+  }
+}
+
+interface Placed {
+  readonly name: string;
+  readonly members: readonly VfioPciConfig[];
+}
+
+function survey(host: Host, { name, members }: Placed, taken: Set<number>): ContainerFacts {
+  const [{ containerFd }] = members as [VfioPciConfig];
   const groups = new Map<number, number | undefined>();
   const held: Held[] = [];
   const base = {
-    name: containerFd === undefined ? container : `descriptor ${containerFd}`,
+    name,
     functions: members.map((device) => device.host),
+    optional: name === CONTAINER_APART,
   };
   const spapr = host.arch === "ppc64le";
   const usual: Omit<ContainerFacts, "why" | "groups"> = {

@@ -36,6 +36,7 @@ export {
   type KvmRules,
   type KvmState,
 } from "./intel.ts";
+export { type KvmDmaFacts, kvmDmaFacts } from "./kvm-dma.ts";
 export { kvmTceFacts } from "./kvm-facts.ts";
 export {
   kvmTceTableBytes,

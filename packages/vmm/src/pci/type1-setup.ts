@@ -16,8 +16,7 @@ import type { KvmGroups } from "./kvm-groups.ts";
 import type { IommuSetup } from "./vfio-session.ts";
 
 export class Type1Setup implements IommuSetup {
-  /** The IOMMU makes all DMA snoop, whatever a device asks for. */
-  readonly enforcesSnoop: boolean;
+  private readonly container: VfioContainer;
   private readonly type1: Type1Container;
   private readonly kvm: KvmGroups | undefined;
   private readonly groups: number[] = [];
@@ -33,9 +32,14 @@ export class Type1Setup implements IommuSetup {
     }
     container.setIommu(type);
     this.kvm = kvm;
+    this.container = container;
     this.type1 = new Type1Container(container);
-    this.enforcesSnoop = container.checkExtension(VFIO_DMA_CC_IOMMU) > 0;
     for (const { start, memory } of ram.pieces) this.type1.mapDma({ iova: BigInt(start), memory: memory.u8 });
+  }
+
+  /** The IOMMU makes all DMA snoop, whatever a device asks for; a group that joins may change it. */
+  get enforcesSnoop(): boolean {
+    return this.container.checkExtension(VFIO_DMA_CC_IOMMU) > 0;
   }
 
   start(groupFd: number): void {

@@ -4,6 +4,7 @@
 // does a constructor that throws.
 import { type Host, MinivmmError } from "@minivmm/host";
 import { KVM_CAP_TSC_DEADLINE_TIMER, type KvmVcpu } from "@minivmm/kvm";
+import type { KvmDmaFacts } from "../../attributes/kvm-dma.ts";
 import type { X86Boot } from "../../boot/index.ts";
 import { type ConsoleBackend, ConsolePort } from "../../console.ts";
 import { pcAcpiTables } from "../../machines/pc/acpi.ts";
@@ -30,6 +31,7 @@ export interface BareBoxOptions {
 export interface PluggedDevices {
   readonly problems: readonly string[];
   domainSummaries(): DomainSummary[];
+  kvmDma(): KvmDmaFacts | undefined;
   deviceSummaries(): DeviceSummary[];
   close(): void;
 }
@@ -48,6 +50,7 @@ const LEAST_ADDRESS_BITS = 36;
 const NO_DEVICES: PluggedDevices = {
   problems: [],
   domainSummaries: () => [],
+  kvmDma: () => undefined,
   deviceSummaries: () => [],
   close: () => undefined,
 };

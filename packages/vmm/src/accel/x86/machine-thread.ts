@@ -109,6 +109,7 @@ class MachineThread {
   summary(box: BareBox): PcSummary {
     const { machine, devices, console } = box;
     const { delivered, ports, bridge } = machine;
+    const kvmDma = devices.kvmDma();
     return {
       machine: "pc",
       accelerator: "kvm",
@@ -116,6 +117,7 @@ class MachineThread {
       timeline: [...this.timeline.marks],
       runMs: this.started === 0 ? 0 : this.runMs || performance.now() - this.started,
       domains: devices.domainSummaries(),
+      ...(kvmDma === undefined ? {} : { kvmDma }),
       devices: devices.deviceSummaries(),
       interrupts: { ...delivered, lost: box.lostInterrupts },
       exits: { ...this.exits },

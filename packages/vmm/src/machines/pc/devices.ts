@@ -5,17 +5,18 @@
 import type { Host } from "@minivmm/host";
 import type { VfioDevice } from "@minivmm/vfio-core";
 import type { PcKvm } from "../../accel/x86/pc-kvm.ts";
+import { cpuVendor, isAtLeast, kernelRelease } from "../../attributes/host-facts.ts";
+import { type KvmDmaFacts, kvmDmaFacts } from "../../attributes/kvm-dma.ts";
 import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "../../config/functions.ts";
 import { resetWhatCannotItself } from "../../pci/device-resets.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";
 import { HostRequests, type WatchDescriptor } from "../../pci/host-requests.ts";
-import { IommufdSession } from "../../pci/iommufd-session.ts";
 import { KvmGroups } from "../../pci/kvm-groups.ts";
 import { KvmIrqDelivery } from "../../pci/kvm-irq-delivery.ts";
-import { Type1Setup } from "../../pci/type1-setup.ts";
 import { VfioPciEndpoint } from "../../pci/vfio-pci.ts";
-import { type DeviceSession, VfioSession } from "../../pci/vfio-session.ts";
+import type { DeviceSession } from "../../pci/vfio-session.ts";
 import type { DeviceSummary, DomainSummary } from "../../summary.ts";
+import { type OpenedFunction, PcDomains } from "./domains.ts";
 import type { PcHostBridge } from "./host-bridge.ts";
 import { type PcRam, ramDma } from "./ram.ts";
 
@@ -33,13 +34,6 @@ export interface PcDevicesOptions {
   readonly failed: (message: string) => void;
 }
 
-interface Domain {
-  readonly name: string;
-  readonly functions: string[];
-  readonly session: DeviceSession;
-  enforcesSnoop(): boolean | null;
-}
-
 interface Plugged {
   readonly name: string;
   readonly device: VfioDevice;
@@ -52,7 +46,7 @@ interface Plugged {
 export class PcDevices {
   private readonly options: PcDevicesOptions;
   private readonly groups: KvmGroups | undefined;
-  private readonly domains = new Map<string, Domain>();
+  private readonly domains: PcDomains;
   private readonly plugged: Plugged[] = [];
   private readonly notes = new Map<string, string[]>();
 
@@ -61,6 +55,7 @@ export class PcDevices {
     this.options = options;
     const { kvm, host } = options;
     this.groups = kvm.host === host && options.devices.some(isVfio) ? new KvmGroups(kvm.vm) : undefined;
+    this.domains = new PcDomains({ host, ram: options.ram, kvm: this.groups });
     try {
       this.plugAll();
     } catch (error) {
@@ -69,16 +64,22 @@ export class PcDevices {
     }
   }
 
-  /** KVM's refusals, in words. */
+  /** KVM's refusals, and domains that are not what they should be, in words. */
   get problems(): readonly string[] {
-    return this.groups?.problems ?? [];
+    return [...this.domains.notes, ...(this.groups?.problems ?? [])];
   }
 
   domainSummaries(): DomainSummary[] {
-    const mappedBytes = this.options.ram.size;
-    return [...this.domains.values()].map(({ name, functions, enforcesSnoop }) => {
-      return { name, functions: [...functions], mappedBytes, enforcesSnoop: enforcesSnoop() };
-    });
+    return this.domains.summaries();
+  }
+
+  /** What KVM makes of their DMA; undefined where it has not been told of any. */
+  kvmDma(): KvmDmaFacts | undefined {
+    if (this.groups === undefined || this.groups.count === 0) return undefined;
+    const { host } = this.options.kvm;
+    const vendor = cpuVendor(host);
+    const rules = isAtLeast(kernelRelease(host), 6, 11) ? "6.12" : "6.1";
+    return kvmDmaFacts(vendor === "power" ? null : vendor, rules, this.domains.nonCoherent);
   }
 
   deviceSummaries(): DeviceSummary[] {
@@ -100,11 +101,10 @@ export class PcDevices {
       endpoint.close();
     }
     const devices = this.plugged.filter(({ gone }) => !gone).map(({ device }) => device);
-    if (devices.length > 0) resetWhatCannotItself(host, devices, this.heldGroups());
-    for (const { session } of this.domains.values()) session.close();
+    if (devices.length > 0) resetWhatCannotItself(host, devices, this.domains.heldGroups);
+    this.domains.close();
     this.groups?.close();
     this.plugged.length = 0;
-    this.domains.clear();
   }
 
   private plugAll(): void {
@@ -113,28 +113,25 @@ export class PcDevices {
     const named = devices.map((config, index) => ({ config, name: config.id ?? `dev${index}` }));
     const opened = named.flatMap(({ config, name }) => {
       if (!isVfio(config)) return [];
-      const domain = this.domainOf(config);
-      domain.functions.push(config.host);
-      const inherited = config.iommufd === undefined ? config.groupFd : config.deviceFd;
-      return [{ name, device: domain.session.open(config.host, inherited) }];
+      return [{ name, ...this.domains.open(config) }];
     });
     const failures = resetWhatCannotItself(
       host,
       opened.map(({ device }) => device),
-      this.heldGroups(),
+      this.domains.heldGroups,
     );
     for (const { device, message } of failures) {
       const name = opened.find((each) => each.device === device)?.name ?? device.name;
       this.notes.set(name, [...(this.notes.get(name) ?? []), message]);
     }
     for (const { config, name } of named) {
-      const device = opened.find((each) => each.name === name)?.device;
-      if (isVfio(config)) this.plugFunction(name, config, device as VfioDevice);
+      const taken = opened.find((each) => each.name === name);
+      if (isVfio(config)) this.plugFunction(name, config, taken as OpenedFunction);
       else this.options.bridge.plug(new EmulatedEndpoint(name, config.device, ramDma(this.options.ram)), config.slot);
     }
   }
 
-  private plugFunction(name: string, config: VfioPciConfig, device: VfioDevice): void {
+  private plugFunction(name: string, { slot }: VfioPciConfig, { device, session }: OpenedFunction): void {
     const { kvm, host, bridge, watch, failed } = this.options;
     const sameHost = kvm.host === host;
     const endpoint = new VfioPciEndpoint(name, host, device, {
@@ -152,12 +149,11 @@ export class PcDevices {
         });
       },
     });
-    bridge.plug(endpoint, config.slot);
+    bridge.plug(endpoint, slot);
     const requests = new HostRequests(host, device, watch, {
       wanted: () => this.giveBack(name),
       failed: () => failed(`device ${name} (${device.name}) had an error that it does not recover from`),
     });
-    const { session } = this.domainOf(config);
     this.plugged.push({ name, device, session, endpoint, requests, gone: false });
   }
 
@@ -172,41 +168,6 @@ export class PcDevices {
     entry.session.giveBack(entry.device);
     this.notes.set(name, [...(this.notes.get(name) ?? []), "the host took it back while the guest ran"]);
   }
-
-  private heldGroups() {
-    return [...this.domains.values()].flatMap(({ session }) => session.heldGroups);
-  }
-
-  private domainOf(config: VfioPciConfig): Domain {
-    const { host, ram } = this.options;
-    const { container = "", containerFd, iommufd } = config;
-    const key =
-      iommufd !== undefined
-        ? `iommufd ${iommufd.id}`
-        : containerFd !== undefined
-          ? `descriptor ${containerFd}`
-          : container || "default";
-    const known = this.domains.get(key);
-    if (known !== undefined) return known;
-    const domain: Domain =
-      iommufd === undefined
-        ? containerDomain(
-            key,
-            new VfioSession(host, containerFd, (made, type) => new Type1Setup(made, type, ram, this.groups)),
-          )
-        : {
-            name: key,
-            functions: [],
-            session: new IommufdSession({ host, ram, fd: iommufd.fd, kvm: this.groups }),
-            enforcesSnoop: () => null,
-          };
-    this.domains.set(key, domain);
-    return domain;
-  }
-}
-
-function containerDomain(name: string, session: VfioSession<Type1Setup>): Domain {
-  return { name, functions: [], session, enforcesSnoop: () => session.iommu?.enforcesSnoop ?? null };
 }
 
 function isVfio(config: PcDeviceConfig): config is VfioPciConfig {
