@@ -159,6 +159,7 @@ describe("cli render: summary of machine pc", () => {
       { name: "descriptor 8", functions: ["0000:04:00.0"], mappedBytes: 2 ** 30, enforcesSnoop: false },
       { name: "iommufd i0", functions: ["0000:05:00.0"], mappedBytes: 2 ** 30, enforcesSnoop: null },
     ],
+    kvmDma: { nonCoherent: true, ramType: "guest-pat", wbinvd: true },
     devices: [
       { name: "disk", slot: 1, problems: [], directBytes: 16384 },
       { name: "dev1", slot: 2, problems: ["the host took it back while the guest ran"] },
@@ -188,6 +189,7 @@ describe("cli render: summary of machine pc", () => {
         "  default: 0000:02:00.0, 0000:03:00.0; 1,024 MiB of RAM pinned, DMA always snoops",
         "  descriptor 8: 0000:04:00.0; 1,024 MiB of RAM pinned, DMA may not snoop",
         "  iommufd i0: 0000:05:00.0; 1,024 MiB of RAM pinned",
+        "  KVM counts its DMA as non-coherent; the guest's PAT decides the type of its RAM; its WBINVD empties caches",
         "",
         "Devices",
         "  disk in slot 1, 16,384 bytes of BARs without exits",

@@ -12,7 +12,8 @@ import { renderAttrs } from "../render/attrs.ts";
 export async function attrs(request: DescribeRequest, io: CliIo): Promise<number> {
   const passed = passedFunctions(request);
   using opened = await openHost(request.host);
-  const report = describePages(opened.host, opened.title, request, surveyContainers(opened.host, passed));
+  const containers = surveyContainers(opened.host, passed, { apart: request.kind === "pc" });
+  const report = describePages(opened.host, opened.title, request, containers);
   io.stdout.write(request.json ? reportJson(report) : renderAttrs(report, outStyle(io)));
   return EXIT_OK;
 }

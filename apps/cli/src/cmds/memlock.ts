@@ -12,7 +12,8 @@ import { renderMemlock } from "../render/memlock.ts";
 export async function memlock(request: DescribeRequest, io: CliIo): Promise<number> {
   const passed = passedFunctions(request);
   using opened = await openHost(request.host);
-  const report = describeLocks(opened.host, opened.title, request, surveyContainers(opened.host, passed));
+  const containers = surveyContainers(opened.host, passed, { apart: request.kind === "pc" });
+  const report = describeLocks(opened.host, opened.title, request, containers);
   io.stdout.write(request.json ? reportJson(report) : renderMemlock(report, outStyle(io)));
   return report.verdict === "fits" || report.verdict === "fits-start" ? EXIT_OK : EXIT_FAILURE;
 }

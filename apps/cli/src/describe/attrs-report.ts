@@ -12,8 +12,10 @@ import {
   type GuestCpu,
   type GuestPage,
   isAtLeast,
+  type KvmDmaFacts,
   type KvmRules,
   kernelRelease,
+  kvmDmaFacts,
   pinnedBy,
   requestsOf,
 } from "@minivmm/vmm/attributes";
@@ -44,11 +46,12 @@ export interface AttrsReport {
   readonly runnable: boolean;
   readonly host: string;
   readonly cpu: { readonly vendor: GuestCpu["vendor"]; readonly assumed: boolean; readonly accel: "software" | "kvm" };
-  /** KVM's count of devices whose DMA may bypass the caches: only x86 KVM has one, null where it is not known. */
+  /** KVM's count of devices whose DMA may bypass the caches, and what follows: only x86 KVM has one, null where it is not known. */
   readonly kvm: {
     readonly rules: KvmRules;
     readonly rulesAssumed: boolean;
     readonly nonCoherentDma: 0 | 1 | null;
+    readonly dma: KvmDmaFacts;
   } | null;
   readonly containers: readonly ContainerFacts[];
   readonly regions: readonly RegionReport[];
@@ -72,13 +75,14 @@ export function describePages(
   const counts = nonCoherence(containers);
   const cpus = cpusOf(vendor, request.kvm, rules, counts);
   const count = counts.length === 1 ? (counts[0] ? 1 : 0) : null;
+  const dma = kvmDmaFacts(vendor === "power" ? null : vendor, rules, count === null ? null : count === 1);
   const cpu = { vendor, assumed: x86 && request.cpuVendor === undefined && own === null } as const;
   return {
     machine: request.machine,
     runnable: request.runnable,
     host: title,
     cpu: { ...cpu, accel: request.kvm ? "kvm" : "software" },
-    kvm: x86 && request.kvm ? { rules, rulesAssumed: release === null, nonCoherentDma: count } : null,
+    kvm: x86 && request.kvm ? { rules, rulesAssumed: release === null, nonCoherentDma: count, dma } : null,
     containers,
     regions: [
       ramRegion(request, cpus, containers, count),

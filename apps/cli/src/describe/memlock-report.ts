@@ -36,8 +36,24 @@ export interface MemlockReport extends LockPrediction {
 /** DMA window of a virtual SCSI adapter. */
 const VSCSI_WINDOW = 0x1000_0000;
 
-/** The report on a host that is open. */
+/** The report on a host that is open. A container that the VM can do without is left out where only that lets it start. */
 export function describeLocks(
+  host: Host,
+  title: string,
+  request: DescribeRequest,
+  containers: readonly ContainerFacts[],
+): MemlockReport {
+  const all = describeAll(host, title, request, containers);
+  const needed = containers.filter(({ optional }) => !optional);
+  if (all.verdict !== "too-little" || needed.length === containers.length) return all;
+  const fewer = describeAll(host, title, request, needed);
+  if (fewer.verdict === "too-little") return all;
+  const names = containers.flatMap(({ optional, functions }) => (optional ? functions : []));
+  const note = `${names.join(", ")} would share a container with functions whose DMA is treated otherwise: one more does not fit`;
+  return { ...fewer, notes: [...fewer.notes, note] };
+}
+
+function describeAll(
   host: Host,
   title: string,
   request: DescribeRequest,
@@ -119,7 +135,8 @@ function remediesOf(
     `memlock ${kib} in limits.conf, or LimitMEMLOCK=${kib}K of the service`,
     "grant CAP_IPC_LOCK, with which the limit does not count",
   ];
-  if (containers.length > 1 && containers.every(({ iommu }) => iommu === "type1")) {
+  const asked = containers.filter(({ optional }) => !optional);
+  if (asked.length > 1 && containers.every(({ iommu }) => iommu === "type1")) {
     remedies.push("leave container= out: functions in one container have RAM charged once");
   }
   if (verdict === "fits-start") remedies.push("-M pseries,ddw=off: the guest then opens no dynamic window");

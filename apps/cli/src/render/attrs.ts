@@ -1,6 +1,7 @@
 // `minivmm attrs` for people: the VM in two lines, the regions with a column for each type a guest can ask for, and a
 // paragraph on each region.
 import type { AttrsReport, RegionReport } from "../describe/attrs-report.ts";
+import { kvmDmaWords } from "../describe/kvm-dma-words.ts";
 import { formatSize } from "../options/size.ts";
 import { columns } from "./columns.ts";
 import type { Style } from "./style.ts";
@@ -38,7 +39,7 @@ export function renderAttrs(report: AttrsReport, style: Style): string {
   return `${[...headOf(report), "", style.bold(header), ...lines, guest, ...details, ...remarks].join("\n")}\n`;
 }
 
-function headOf({ machine, runnable, host, cpu, kvm }: AttrsReport): string[] {
+function headOf({ machine, runnable, host, cpu, kvm, containers }: AttrsReport): string[] {
   const vendor = `${VENDORS[cpu.vendor]}${cpu.assumed ? " (assumed)" : ""}`;
   const where = cpu.accel === "kvm" ? "in KVM" : "in software";
   const lines = [`machine ${machine}${runnable ? "" : " (described only)"} on ${host}: ${vendor}, CPU ${where}`];
@@ -46,6 +47,7 @@ function headOf({ machine, runnable, host, cpu, kvm }: AttrsReport): string[] {
     const count = kvm.nonCoherentDma === null ? "not known before the start" : String(kvm.nonCoherentDma);
     const assumed = kvm.rulesAssumed ? ", assumed" : "";
     lines.push(`KVM's rules of Linux ${kvm.rules}${assumed}; count of non-coherent DMA: ${count}`);
+    if (containers.length > 0) lines.push(kvmDmaWords(kvm.dma));
   }
   return lines;
 }

@@ -1,6 +1,7 @@
 // What a VM did, for people: boot timeline, instructions, TCE calls by kind and stage, DMA requests, interrupts.
 // The same figures as data are vm.summary() itself.
 import type { MachineSummary, PcSummary, PseriesSummary, VmSummary } from "@minivmm/vmm";
+import { kvmDmaWords } from "../describe/kvm-dma-words.ts";
 import { startMs } from "../pc/start-time.ts";
 import { columns } from "./columns.ts";
 import { duration, grouped, large } from "./numbers.ts";
@@ -134,11 +135,12 @@ function pcGuest({ cpus, runMs, exits, unclaimed, problems }: PcSummary): string
   return [...columns([{ title: "" }, { title: "" }], rows, "  "), ...problems.map((problem) => `  ! ${problem}`)];
 }
 
-function domainLines({ domains }: PcSummary): string[] {
-  return domains.map(({ name, functions, mappedBytes, enforcesSnoop }) => {
+function domainLines({ domains, kvmDma }: PcSummary): string[] {
+  const lines = domains.map(({ name, functions, mappedBytes, enforcesSnoop }) => {
     const snoop = enforcesSnoop === null ? "" : enforcesSnoop ? ", DMA always snoops" : ", DMA may not snoop";
     return `  ${name}: ${functions.join(", ")}; ${grouped(mappedBytes / 2 ** 20)} MiB of RAM pinned${snoop}`;
   });
+  return kvmDma === undefined || lines.length === 0 ? lines : [...lines, `  ${kvmDmaWords(kvmDma)}`];
 }
 
 function deviceLines({ devices }: MachineSummary): string[] {
