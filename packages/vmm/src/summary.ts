@@ -135,6 +135,8 @@ export interface PcSummary extends MachineSummary {
   readonly domains: readonly DomainSummary[];
   /** What KVM makes of the DMA of passed-through functions; absent where it has been told of none. */
   readonly kvmDma?: KvmDmaFacts;
+  /** Stores to models that KVM gathered, and the bursts that they became; absent where every device is a real one. */
+  readonly combined?: { readonly stores: number; readonly bursts: number; readonly bytes: number };
   /** Accesses that reached no device. */
   readonly unclaimed: { readonly ports: number; readonly memory: number };
   /** What KVM did not take of the passed-through devices, in words. */

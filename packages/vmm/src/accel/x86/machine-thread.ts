@@ -108,7 +108,7 @@ class MachineThread {
 
   summary(box: BareBox): PcSummary {
     const { machine, devices, console } = box;
-    const { delivered, ports, bridge } = machine;
+    const { delivered, ports, bridge, combined } = machine;
     const kvmDma = devices.kvmDma();
     return {
       machine: "pc",
@@ -121,6 +121,7 @@ class MachineThread {
       devices: devices.deviceSummaries(),
       interrupts: { ...delivered, lost: box.lostInterrupts },
       exits: { ...this.exits },
+      ...(combined === undefined ? {} : { combined: { ...combined.counters } }),
       unclaimed: { ports: ports.unclaimed, memory: machine.strayAccesses + bridge.unclaimed },
       problems: [...box.problems, ...devices.problems],
       console: {
@@ -190,6 +191,7 @@ async function main(): Promise<void> {
     const message = await booting;
     if (message === undefined) return;
     box.start(message.boot);
+    if (hasModels(platform)) (await import("./combining.ts")).combineWrites(box, new PcRam(data.ram), clock);
     const { vcpus, host, system } = box.kvm;
     shared.runPageBytes = system.vcpuMmapSize();
     shared.setThread(0, host.threads?.current() ?? 0);
