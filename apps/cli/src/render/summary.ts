@@ -124,12 +124,20 @@ function dma({ dma: containers }: PseriesSummary): string[] {
   return lines;
 }
 
-function pcGuest({ cpus, runMs, exits, unclaimed, problems }: PcSummary): string[] {
+function pcGuest({ cpus, runMs, exits, combined, unclaimed, problems }: PcSummary): string[] {
   const kinds = Object.entries(exits).map(([kind, count]) => `${grouped(count)} ${kind}`);
   const rows = [
     ["CPUs", `${cpus}, in KVM`],
     ["time", duration(runMs)],
     ["exits", kinds.join(", ")],
+    ...(combined && combined.stores > 0
+      ? [
+          [
+            "combined",
+            `${grouped(combined.stores)} stores to write-combining memory became ${grouped(combined.bursts)}`,
+          ],
+        ]
+      : []),
     ["unclaimed", `${grouped(unclaimed.ports)} port accesses, ${grouped(unclaimed.memory)} memory accesses`],
   ];
   return [...columns([{ title: "" }, { title: "" }], rows, "  "), ...problems.map((problem) => `  ! ${problem}`)];
