@@ -64,6 +64,17 @@ describe("model-host IOMMU units", () => {
     },
   );
 
+  it("requests that say No Snoop keep it only where no unit takes it away", () => {
+    using machine = host([{ scope: [EDU], snoopControl: false }]);
+    const { topology } = machine.model;
+    const enforced = (): boolean[] => [NVME, EDU].map((bdf) => topology.get(bdf).group?.enforcesSnoop ?? false);
+    const [nvme, edu] = [machine.join(NVME), machine.join(EDU)];
+    expect(enforced()).toEqual([true, false]);
+    nvme.group.unsetContainer();
+    edu.group.unsetContainer();
+    expect(enforced()).toEqual([false, false]);
+  });
+
   it("a scope has bridges with all that is behind them, and units have what nothing else is said of", () => {
     const units: Units = [{ scope: [NVME_PORT, BRIDGED.toUpperCase()], snoopControl: false }, { scope: [EDU] }];
     using machine = host(units);

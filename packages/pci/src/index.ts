@@ -16,6 +16,7 @@ export * from "./reset/power.ts";
 export { isNoBusResetId, noBusReset } from "./reset/quirks.ts";
 export * from "./reset/saved-config.ts";
 export type * from "./topology/description.ts";
+export type { DmaRequest, DmaWatch } from "./topology/dma-watch.ts";
 export { IommuGroup, mayMaster, PciBus, type PciDomain, PciFunction } from "./topology/graph.ts";
 export { PciTopology, type TopologyOptions, type TopologyWatcher } from "./topology/topology.ts";
 export type * from "./topology/windows.ts";

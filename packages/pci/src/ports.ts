@@ -2,13 +2,22 @@
 // device in sets these; a device that is not plugged has the two refusing ports below.
 // Addresses are bus addresses in two 32-bit halves, so that nothing on these paths needs BigInt.
 
+/**
+ * Attributes of a request as its TLP has them (PCI Express Base 4.0, 2.2.6.3): with No Snoop the requester says that no cache
+ * holds the memory, so that none need be asked. An IOMMU that enforces snooping drops it.
+ */
+export const TLP_NO_SNOOP = 1;
+
 export interface DmaPort {
   /** True while messages, which are memory writes as well, are lost on their way (EEH). Default false. */
   readonly messagesLost?: boolean;
-  /** Read memory into `into`. False: refused (no translation, no permission, bus master off); `into` is then undefined. */
-  read(hi: number, lo: number, into: Uint8Array): boolean;
+  /**
+   * Read memory into `into`. False: refused (no translation, no permission, bus master off); `into` is then undefined.
+   * `attributes`: TLP_NO_SNOOP or, by default, none.
+   */
+  read(hi: number, lo: number, into: Uint8Array, attributes?: number): boolean;
   /** Write `from` to memory. False: refused; a part before the refused page may have been written. */
-  write(hi: number, lo: number, from: Uint8Array): boolean;
+  write(hi: number, lo: number, from: Uint8Array, attributes?: number): boolean;
 }
 
 export interface IrqPort {

@@ -102,6 +102,7 @@ export const PCI_EXP_TYPE_RC_EC = 10;
 export const PCI_EXP_DEVCAP = 4;
 export const PCI_EXP_DEVCAP_FLR = 0x10000000;
 export const PCI_EXP_DEVCTL = 8;
+export const PCI_EXP_DEVCTL_NOSNOOP_EN = 0x0800;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 export const PCI_EXP_LNKCAP = 12;
 export const PCI_EXP_LNKCTL = 16;

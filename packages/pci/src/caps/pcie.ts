@@ -11,6 +11,7 @@ import {
   PCI_EXP_DEVCAP2,
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_EXP_DEVCTL_NOSNOOP_EN,
   PCI_EXP_DEVCTL2,
   PCI_EXP_FLAGS,
   PCI_EXP_LNKCAP,
@@ -133,6 +134,12 @@ export function trainLink(port: PciDevice, below: PciDevice | null): void {
 export function pcieType(device: PciDevice): number {
   const at = device.config.findCapability(PCI_CAP_ID_EXP);
   return at === 0 ? -1 : (device.config.read(at + PCI_EXP_FLAGS, 2) >> 4) & 0xf;
+}
+
+/** DEVCTL lets the function send requests with No Snoop; what has no such register never does. */
+export function mayNotSnoop({ config }: PciDevice): boolean {
+  const at = config.findCapability(PCI_CAP_ID_EXP);
+  return at !== 0 && (config.read(at + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_NOSNOOP_EN) !== 0;
 }
 
 export function hasFlr(device: PciDevice): boolean {

@@ -2,11 +2,16 @@
 // Registers below 0x80 are four bytes wide; those from 0x80 on four or eight, and a four-byte write replaces all eight.
 // A reset of its bus or slot takes the pin down and leaves the registers as they are; only power clears them.
 // Difference: a transfer outside the buffer is dropped (QEMU stops the machine).
+// The option `noSnoop` makes it a function that says No Snoop in its requests as long as DEVCTL lets it, for which it gets the
+// Express capability that the teaching device lacks.
 // The factorial finishes at once inside the write, as far as software can tell.
 import type { BarWidth } from "../bar.ts";
 import { Msi } from "../caps/msi.ts";
+import { addPcie, mayNotSnoop } from "../caps/pcie.ts";
 import type { ResetKind } from "../config-space.ts";
 import { PciDevice } from "../device.ts";
+import { TLP_NO_SNOOP } from "../ports.ts";
+import { PCI_EXP_TYPE_RC_END } from "../registers.ts";
 import { type After, realAfter } from "./timer.ts";
 
 export interface EduOptions {
@@ -16,6 +21,8 @@ export interface EduOptions {
   dmaBits?: number;
   /** Duration of a DMA transfer in milliseconds. Default 100. */
   dmaDelay?: number;
+  /** DMA asks that no cache be snooped, while DEVCTL's Enable No Snoop is set as it is after a reset. Default false. */
+  noSnoop?: boolean;
 }
 
 const REG_IDENT = 0x00;
@@ -44,6 +51,7 @@ export class EduDevice extends PciDevice {
   readonly buffer = new Uint8Array(BUFFER_SIZE);
   readonly #after: After;
   readonly #delay: number;
+  readonly #noSnoop: boolean;
   readonly #maskHi: number;
   readonly #maskLo: number;
   #liveness = 0;
@@ -67,9 +75,11 @@ export class EduDevice extends PciDevice {
     const bits = options.dmaBits ?? 28;
     this.#after = options.after ?? realAfter;
     this.#delay = options.dmaDelay ?? 100;
+    this.#noSnoop = options.noSnoop ?? false;
     this.#maskLo = bits >= 32 ? 0xffffffff : 2 ** bits - 1;
     this.#maskHi = bits <= 32 ? 0 : 2 ** (bits - 32) - 1;
     new Msi(this, { at: 0x40 });
+    if (this.#noSnoop) addPcie(this, { type: PCI_EXP_TYPE_RC_END, transfers: true, link: null, at: 0x60 });
     this.addBar({ index: 0, type: "mem32", size: 0x10_0000, prefetchable: false });
   }
 
@@ -175,9 +185,10 @@ export class EduDevice extends PciDevice {
       const window = this.buffer.subarray(start, start + count);
       const hi = regs[outside + 1]! & this.#maskHi;
       const lo = (regs[outside]! & this.#maskLo) >>> 0;
-      if (fromDevice) this.dma.write(hi, lo, window);
+      const attributes = this.#noSnoop && mayNotSnoop(this) ? TLP_NO_SNOOP : 0;
+      if (fromDevice) this.dma.write(hi, lo, window, attributes);
       // A refused read completes without data: the engine stores zeroes.
-      else if (!this.dma.read(hi, lo, window)) window.fill(0);
+      else if (!this.dma.read(hi, lo, window, attributes)) window.fill(0);
     }
     regs[6] = command & ~DMA_RUN;
     if (command & DMA_IRQ) this.#raise(IRQ_DMA);

@@ -14,7 +14,7 @@ import type { AccessSize, ConfigSpace } from "../config-space.ts";
 import type { PciDevice } from "../device.ts";
 import type { IommuDomain } from "../iommu/domain.ts";
 import { isDriverManaged } from "../iommu/managed-drivers.ts";
-import type { DmaPort } from "../ports.ts";
+import { type DmaPort, TLP_NO_SNOOP } from "../ports.ts";
 import {
   PCI_COMMAND_IO,
   PCI_COMMAND_MEMORY,
@@ -26,6 +26,7 @@ import {
   PCI_VENDOR_ID,
 } from "../registers.ts";
 import type { ResetMethod } from "../reset/method-names.ts";
+import type { DmaRequest, DmaWatch } from "./dma-watch.ts";
 import type { IovState } from "./iov-state.ts";
 import type { AddressWindows, BridgeWindows } from "./windows.ts";
 
@@ -81,6 +82,8 @@ export class IommuGroup {
   readonly functions: PciFunction[] = [];
   /** Null: DMA of the whole group is refused. */
   domain: IommuDomain | null = null;
+  /** Requests that say No Snoop are snooped all the same: the IOMMU was told to enforce it with the domain. */
+  enforcesSnoop = false;
   /** EEH: the partitionable endpoint is isolated after an error: BARs do not answer, DMA is refused, messages are lost. */
   peFrozen = false;
   /** EEH: BARs may answer again, DMA and messages of the endpoint are still stopped. */
@@ -125,6 +128,7 @@ export class IommuGroup {
   releaseDmaOwner(): void {
     this.#owner = null;
     this.domain = null;
+    this.enforcesSnoop = false;
   }
 }
 
@@ -169,6 +173,8 @@ export class PciFunction {
   locked = false;
   #responding = true;
   readonly #vfIndex: number;
+  /** Who wants to know of each request of the function. */
+  dmaWatch: DmaWatch | null = null;
   /** Set by slots with a hotplug driver (pciehp): resets of the slot are preferred to bus resets. */
   hotplugSlot = false;
 
@@ -302,15 +308,39 @@ class FunctionDma implements DmaPort {
     return this.#fn.group?.peSilenced ?? false;
   }
 
-  read(hi: number, lo: number, into: Uint8Array): boolean {
-    const group = this.#fn.group;
+  read(hi: number, lo: number, into: Uint8Array, attributes = 0): boolean {
+    const { group, dmaWatch } = this.#fn;
+    if (dmaWatch !== null) return this.#watched(dmaWatch, { hi, lo, bytes: into, write: false, attributes });
     if (group === null || group.domain === null || group.peSilenced || !mayMaster(this.#fn)) return false;
     return group.domain.read(hi, lo, into);
   }
 
-  write(hi: number, lo: number, from: Uint8Array): boolean {
-    const group = this.#fn.group;
+  write(hi: number, lo: number, from: Uint8Array, attributes = 0): boolean {
+    const { group, dmaWatch } = this.#fn;
+    if (dmaWatch !== null) return this.#watched(dmaWatch, { hi, lo, bytes: from, write: true, attributes });
     if (group === null || group.domain === null || group.peSilenced || !mayMaster(this.#fn)) return false;
     return group.domain.write(hi, lo, from);
   }
+
+  /** A request that the function may not make is none. */
+  #watched(watch: DmaWatch, { hi, lo, bytes, write, attributes }: Transfer): boolean {
+    const fn = this.#fn;
+    const { group } = fn;
+    if (group === null || group.peSilenced || !mayMaster(fn)) return false;
+    const noSnoop = (attributes & TLP_NO_SNOOP) !== 0 && !group.enforcesSnoop;
+    const request: DmaRequest = { function: fn.name, hi, lo, length: bytes.length, write, noSnoop };
+    watch.before(request);
+    const { domain } = group;
+    const done = domain !== null && (write ? domain.write(hi, lo, bytes) : domain.read(hi, lo, bytes));
+    watch.after(request, done);
+    return done;
+  }
+}
+
+interface Transfer {
+  readonly hi: number;
+  readonly lo: number;
+  readonly bytes: Uint8Array;
+  readonly write: boolean;
+  readonly attributes: number;
 }

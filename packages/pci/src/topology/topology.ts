@@ -11,6 +11,7 @@ import { leaveGroup } from "../iommu/membership.ts";
 import { buildPeGroups, joinPeGroup } from "../iommu/pe-groups.ts";
 import { enumerate } from "./build.ts";
 import type { DeviceFactories, Grouping, TopologyDescription } from "./description.ts";
+import type { DmaWatch } from "./dma-watch.ts";
 import { assignAddresses } from "./firmware.ts";
 import type { IommuGroup, PciBus, PciDomain, PciFunction } from "./graph.ts";
 
@@ -36,6 +37,7 @@ export class PciTopology {
   readonly #grouping: Grouping;
   readonly #byName: Map<string, PciFunction>;
   readonly #watchers: TopologyWatcher[] = [];
+  #dmaWatch: DmaWatch | null = null;
 
   private constructor(
     domains: readonly PciDomain[],
@@ -74,9 +76,16 @@ export class PciTopology {
     this.#watchers.push(watcher);
   }
 
+  /** Tells somebody, or nobody with null, of the requests of all functions, also of those that appear later. */
+  watchDma(watch: DmaWatch | null): void {
+    this.#dmaWatch = watch;
+    for (const fn of this.functions) fn.dmaWatch = watch;
+  }
+
   /** A function appears (pci_device_add): on its bus, in its group, known to watchers. */
   add(fn: PciFunction): void {
     fn.bus.functions.push(fn);
+    fn.dmaWatch = this.#dmaWatch;
     this.#functions.push(fn);
     this.#byName.set(fn.name, fn);
     if (this.#grouping === "acs") joinAcsGroup(fn, this.#groups);

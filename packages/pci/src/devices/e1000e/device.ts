@@ -7,10 +7,11 @@ import { type BarWidth, ROM_BAR } from "../../bar.ts";
 import { addAer, addDsn } from "../../caps/extended.ts";
 import { Msi } from "../../caps/msi.ts";
 import { Msix } from "../../caps/msix.ts";
-import { addPcie } from "../../caps/pcie.ts";
+import { addPcie, mayNotSnoop } from "../../caps/pcie.ts";
 import { addPm } from "../../caps/pm.ts";
 import { PciDevice } from "../../device.ts";
 import { descriptionError } from "../../error.ts";
+import { TLP_NO_SNOOP } from "../../ports.ts";
 import { optionRom } from "../option-rom.ts";
 import { Eeprom } from "./eeprom.ts";
 import { CAUSE_MDAC, E1000eInterrupts } from "./interrupts.ts";
@@ -45,6 +46,8 @@ export interface E1000eOptions {
   readonly wire?: EthernetWire;
   /** Ethernet address, "52:54:00:12:34:56" by default. */
   readonly mac?: string;
+  /** DEVCTL can be written, as on the card, so that requests may say No Snoop; QEMU's has it fixed at 0. Default false. */
+  readonly transfers?: boolean;
 }
 
 /** What every card has in its ROM; made when the first is read. */
@@ -91,7 +94,7 @@ export class E1000eDevice extends PciDevice {
     this.addBar({ index: ROM_BAR, type: "rom", size: ROM_SIZE, prefetchable: false });
     addPm(this, { version: 2, deviceInit: true, events: true, softReset: false, at: 0xc8 });
     new Msi(this, { at: 0xd0 });
-    addPcie(this, { version: 1, at: 0xe0 });
+    addPcie(this, { version: 1, at: 0xe0, transfers: options.transfers ?? false });
     new Msix(this, { vectors: MSIX_VECTORS, bar: MSIX_BAR, table: 0, pba: MSIX_PBA, at: 0xa0 });
     addAer(this, { prefixLog: false });
     addDsn(this, serialNumber(this.mac), 0x140);
@@ -127,6 +130,7 @@ export class E1000eDevice extends PciDevice {
       get: (offset) => this.#get(offset),
       set: (offset, value) => this.#set(offset, value),
       raise: (causes) => this.#interrupts.raise(causes),
+      attributes: (kind) => ((this.#get(regs.GCR) & kind) !== 0 && mayNotSnoop(this) ? TLP_NO_SNOOP : 0),
       get perQueue() {
         return self.msix?.enabled ?? false;
       },

@@ -28,6 +28,8 @@ export class Receiver {
       length: regs.RDLEN,
       head: regs.RDH,
       tail: regs.RDT,
+      readNoSnoop: regs.GCR_RXDSCR_NO_SNOOP,
+      writeNoSnoop: regs.GCR_RXDSCW_NO_SNOOP,
     });
   }
 
@@ -67,7 +69,8 @@ export class Receiver {
       const part = frame.subarray(at, Math.min(at + size, frame.length));
       // A null address is a descriptor that software took back: it is passed over with its length.
       const { words } = ring;
-      if ((words[0]! | words[1]!) !== 0 && !this.#host.dma.write(words[1]!, words[0]!, part)) return false;
+      const attributes = this.#host.attributes(regs.GCR_RXD_NO_SNOOP);
+      if ((words[0]! | words[1]!) !== 0 && !this.#host.dma.write(words[1]!, words[0]!, part, attributes)) return false;
       const status = STATUS_DONE | (at + size >= frame.length ? STATUS_END : 0);
       if (extended) words.set([0, 0, status, part.length]);
       else {

@@ -68,7 +68,15 @@ export const TPR = 0x40d0;
 export const TPT = 0x40d4;
 export const STATISTICS = 0x4000;
 export const STATISTICS_END = 0x4130;
+export const GCR = 0x5b00;
 export const GCR_READ_ONLY = 0x0680_0000;
+/** Which requests say No Snoop: data, descriptors written back and descriptors read, of reception and of transmission. */
+export const GCR_RXD_NO_SNOOP = 0x01;
+export const GCR_RXDSCW_NO_SNOOP = 0x02;
+export const GCR_RXDSCR_NO_SNOOP = 0x04;
+export const GCR_TXD_NO_SNOOP = 0x08;
+export const GCR_TXDSCW_NO_SNOOP = 0x10;
+export const GCR_TXDSCR_NO_SNOOP = 0x20;
 export const SWSM = 0x5b50;
 export const SWSM_SMBI = 1;
 export const BAR_SIZE = 0x2_0000;
@@ -185,7 +193,7 @@ export const E1000E_REGISTERS: readonly RegisterRow[] = [
   ["MANC2H", 0x5860, 0, ALL],
   ...array("IP6AT", 0x5880, 12),
   ...array("WUPM", 0x5a00, 32),
-  ["GCR", 0x5b00, 0x0680_0200, ~GCR_READ_ONLY >>> 0],
+  ["GCR", GCR, 0x0680_0200, ~GCR_READ_ONLY >>> 0],
   ["FUNCTAG", 0x5b08, 0, ALL],
   ...array("GSCN", 0x5b10, 8),
   ["FACTPS", 0x5b30, 0x2000_0004, ALL],

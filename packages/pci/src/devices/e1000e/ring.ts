@@ -1,5 +1,6 @@
 // A descriptor ring of the 82574L (datasheet sections 7.1.5 and 7.2.4): 16-byte descriptors in memory, the hardware's from
-// head to tail. What the registers say is not trusted: a head or tail beyond the ring makes it empty.
+// head to tail. What the registers say is not trusted: a head or tail beyond the ring makes it empty. Whether requests say No
+// Snoop is said for each kind of them in GCR (section 10.2.2).
 import type { DmaPort } from "../../ports.ts";
 
 export const DESCRIPTOR_SIZE = 16;
@@ -10,12 +11,16 @@ export interface RingHost {
   get(offset: number): number;
   set(offset: number, value: number): void;
   raise(causes: number): void;
+  /** Attributes of requests of a kind: a bit of GCR. */
+  attributes(kind: number): number;
   /** MSI-X is on, so that queues have causes of their own. */
   readonly perQueue: boolean;
 }
 
-/** Registers of one ring: base low, base high, length, head and tail. */
+/** Registers of one ring: base low, base high, length, head and tail; and the bits of GCR for its descriptors. */
 export interface RingRegisters {
+  readonly readNoSnoop: number;
+  readonly writeNoSnoop: number;
   readonly low: number;
   readonly high: number;
   readonly length: number;
@@ -48,13 +53,14 @@ export class Ring {
   /** Read the descriptor at the head into `words`. */
   fetch(): boolean {
     const [hi, lo] = this.#address();
-    return this.#host.dma.read(hi, lo, this.#bytes);
+    return this.#host.dma.read(hi, lo, this.#bytes, this.#host.attributes(this.#registers.readNoSnoop));
   }
 
   /** Write `words` back and move the head on. */
   complete(writeBack: boolean): boolean {
     const [hi, lo] = this.#address();
-    if (writeBack && !this.#host.dma.write(hi, lo, this.#bytes)) return false;
+    const attributes = this.#host.attributes(this.#registers.writeNoSnoop);
+    if (writeBack && !this.#host.dma.write(hi, lo, this.#bytes, attributes)) return false;
     const next = this.#host.get(this.#registers.head) + 1;
     this.#host.set(this.#registers.head, next >= this.entries ? 0 : next);
     return true;

@@ -35,6 +35,8 @@ export class Transmitter {
         length: regs.TDLEN + at,
         head: regs.TDH + at,
         tail: regs.TDT + at,
+        readNoSnoop: regs.GCR_TXDSCR_NO_SNOOP,
+        writeNoSnoop: regs.GCR_TXDSCW_NO_SNOOP,
       });
     });
   }
@@ -66,7 +68,8 @@ export class Transmitter {
     const asked = command & (extended ? LENGTH_EXTENDED : LENGTH_LEGACY);
     const length = Math.min(asked, MAX_FRAME - this.#length);
     const part = this.#frame.subarray(this.#length, this.#length + length);
-    if (length > 0 && !this.#host.dma.read(words[1]!, words[0]!, part)) {
+    const attributes = this.#host.attributes(regs.GCR_TXD_NO_SNOOP);
+    if (length > 0 && !this.#host.dma.read(words[1]!, words[0]!, part, attributes)) {
       this.#length = 0;
       return false;
     }

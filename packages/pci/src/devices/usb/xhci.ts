@@ -62,8 +62,9 @@ export class XhciDevice extends PciDevice {
     addPcie(this, { type: (options.integrated ?? true) ? PCI_EXP_TYPE_RC_END : PCI_EXP_TYPE_ENDPOINT, at: 0xa0 });
     new Msi(this, { vectors: regs.INTERRUPTERS, at: 0x70 });
     const memory = {
-      read: (hi: number, lo: number, into: Uint8Array) => this.dma.read(hi, lo, into),
-      write: (hi: number, lo: number, from: Uint8Array) => this.dma.write(hi, lo, from),
+      read: (hi: number, lo: number, into: Uint8Array, attributes?: number) => this.dma.read(hi, lo, into, attributes),
+      write: (hi: number, lo: number, from: Uint8Array, attributes?: number) =>
+        this.dma.write(hi, lo, from, attributes),
     };
     this.#interrupters = Array.from({ length: regs.INTERRUPTERS }, () => new Interrupter(memory));
     this.#commands = new CommandRing(memory, (event) => this.#post(0, event));

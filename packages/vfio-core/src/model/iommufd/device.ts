@@ -102,6 +102,7 @@ export class IommufdDevice extends IommufdObject {
     attached.splice(attached.indexOf(this), 1);
     if (attached.length === 0) {
       iommuGroup.domain = null;
+      iommuGroup.enforcesSnoop = false;
       this.#group.hwpt = null;
     }
     hwpt.ioas.table.space.unreserve(this);
@@ -176,6 +177,7 @@ export class IommufdDevice extends IommufdObject {
     attached.splice(attached.indexOf(this), 1);
     if (attached.length === 0) {
       iommuGroup.domain = null;
+      iommuGroup.enforcesSnoop = false;
       this.#group.hwpt = null;
     }
     hwpt.ioas.table.space.unreserve(this);
@@ -226,6 +228,7 @@ export class IommufdDevice extends IommufdObject {
       highest < 1n << BigInt(unit.addressWidth);
     if (!fits) throw new KernelError(EINVAL, `the IOMMU of ${fn.name} cannot do what the page table needs`);
     this.#group.iommuGroup.domain = domain;
+    this.#group.iommuGroup.enforcesSnoop = domain.enforcesSnoop;
   }
 
   #put(hwpt: Hwpt): void {

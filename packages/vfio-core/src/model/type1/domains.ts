@@ -85,6 +85,7 @@ export class Type1Domains {
     state.windows = windows;
     state.iommuGroups++;
     group.iommuGroup.domain = state.table;
+    group.iommuGroup.enforcesSnoop = unit.snoopControl;
   }
 
   detach(group: IommuAttachable): void {
@@ -98,6 +99,7 @@ export class Type1Domains {
     if (!domain) return;
     domain.groups.delete(group);
     group.iommuGroup.domain = null;
+    group.iommuGroup.enforcesSnoop = false;
     state.iommuGroups--;
     if (domain.groups.size === 0) this.#dissolve(domain);
     state.windows.refresh(this.#domains.flatMap(({ groups }) => [...groups.values()].flat()));
