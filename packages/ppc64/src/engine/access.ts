@@ -130,11 +130,6 @@ export class MemoryAccess {
 
   private device(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
     const { request, state, mmu, gathering } = this;
-    if (gathering.pending) return gathering.leave();
-    if (mmu.realHi >= ADDRESSABLE_HI) {
-      this.interrupts.raise(VECTOR_MACHINE_CHECK, 0);
-      return Step.resync;
-    }
     const at = SCRATCH >> 2;
     if (this.answered) {
       this.answered = false;
@@ -144,7 +139,12 @@ export class MemoryAccess {
       }
       return Step.next;
     }
-    if (write && (eaLo & (LINE_BYTES - 1)) + bytes <= LINE_BYTES && gathering.takes(mmu)) {
+    if (gathering.pending) return gathering.leave();
+    if (mmu.realHi >= ADDRESSABLE_HI) {
+      this.interrupts.raise(VECTOR_MACHINE_CHECK, 0);
+      return Step.resync;
+    }
+    if (write && mmu.tolerant && (eaLo & (LINE_BYTES - 1)) + bytes <= LINE_BYTES && gathering.takes(mmu)) {
       this.tlb.enterGathering(eaLo, eaHi, mmu.realLo, mmu.realHi);
       return Step.resync;
     }

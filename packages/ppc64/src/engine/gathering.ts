@@ -10,7 +10,16 @@
 // Invariants: stores to guarded storage, to pages outside of the ranges, and with relocation off are never gathered; outside
 // of run() nothing is.
 
-import { COMPLETED, GATHER_DATA, GATHER_LINE, GATHER_MASK, LINE_BYTES, Step } from "./layout.ts";
+import {
+  COMPLETED,
+  GATHER_DATA,
+  GATHER_LINE,
+  GATHER_MASK,
+  GATHER_ON,
+  GATHER_PENDING,
+  LINE_BYTES,
+  Step,
+} from "./layout.ts";
 import type { RadixMmu } from "./radix.ts";
 import type { CpuState } from "./state.ts";
 
@@ -37,13 +46,13 @@ export class StoreGathering {
   /** Lines that were handed out. */
   bursts = 0;
   private ranges: readonly AddressRange[] = [];
-  private readonly state: CpuState;
+  private readonly u32: Uint32Array;
   private readonly line: GatheredLine;
   private readonly exit: () => number;
 
   /** `exit` makes run() come back with the line. */
   constructor(options: { state: CpuState; line: GatheredLine; exit: () => number }) {
-    this.state = options.state;
+    this.u32 = options.state.u32;
     this.line = options.line;
     this.exit = options.exit;
   }
@@ -51,32 +60,30 @@ export class StoreGathering {
   /** Guest real addresses whose stores may be combined; of pages only those that lie wholly inside. */
   use(ranges: readonly AddressRange[]): void {
     this.ranges = [...ranges];
+    this.u32[GATHER_ON >> 2] = ranges.length > 0 ? 1 : 0;
   }
 
   /** Something has been stored that the device does not have yet. */
   get pending(): boolean {
-    const { i32 } = this.state;
-    return (i32[GATHER_MASK >> 2]! | i32[(GATHER_MASK >> 2) + 1]!) !== 0;
+    return this.u32[GATHER_PENDING >> 2] !== 0;
   }
 
-  /** Whether stores to the page that was translated last may be gathered. */
+  /** Whether stores to the page that was translated last, one of tolerant I/O, may be gathered. */
   takes(mmu: RadixMmu): boolean {
-    if (this.ranges.length === 0 || !mmu.tolerant) return false;
     const page = mmu.realHi * TWO32 + mmu.realLo - (mmu.realLo & (PAGE - 1));
     return this.ranges.some(({ start, end }) => page >= start && page + PAGE <= end);
   }
 
   /** Hands the line out; what called this comes again and finds nothing gathered. Returns Step.exit. */
   leave(): number {
-    const { state, line } = this;
-    const { u32 } = state;
+    const { u32, line } = this;
     this.bursts++;
     line.gpa = u32[(GATHER_LINE >> 2) + 1]! * TWO32 + u32[GATHER_LINE >> 2]!;
     line.size = LINE_BYTES;
     line.write = true;
     line.lo = u32[GATHER_MASK >> 2]!;
     line.hi = u32[(GATHER_MASK >> 2) + 1]!;
-    u32[GATHER_MASK >> 2] = u32[(GATHER_MASK >> 2) + 1] = 0;
+    u32[GATHER_MASK >> 2] = u32[(GATHER_MASK >> 2) + 1] = u32[GATHER_PENDING >> 2] = 0;
     u32[COMPLETED >> 2] = Step.next;
     return this.exit();
   }

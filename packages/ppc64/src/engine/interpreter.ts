@@ -37,6 +37,7 @@ import {
   COMPLETED,
   DATA_TLB,
   END_TIME,
+  GATHER_ON,
   gprOffset,
   LEFT,
   PC,
@@ -161,7 +162,15 @@ function stepFunction(
         loadBytes(bytes, signed, zero, SCRATCH),
       ),
     store: (address, bytes, value) =>
-      seq(ea.set(address), i64.store(zero, value, SCRATCH), unless(call(gather, ea.get, i32.const(bytes)))),
+      seq(
+        ea.set(address),
+        i64.store(zero, value, SCRATCH),
+        when(
+          i32.load(zero, GATHER_ON),
+          unless(call(gather, ea.get, i32.const(bytes))),
+          unless(call(imports.store, i32.wrap(ea.get), highHalf(ea.get), i32.const(bytes))),
+        ),
+      ),
     host: (address, bytes, write) =>
       after(
         seq(

@@ -37,8 +37,10 @@ export const COMPILED = 352;
 /** Byte address of guest real 0, and bytes of RAM from there on (i32). */
 export const RAM_START = 356;
 export const RAM_BYTES = 360;
-/** Stores that are being gathered (see gathering.ts): a bit for each byte that is there (u64, 0: none), the guest real address
- * of the line (u64), and its bytes. */
+/** 1 while stores to some pages are gathered (i32; see gathering.ts), and 1 while some of a line have been (i32). */
+export const GATHER_ON = 388;
+export const GATHER_PENDING = 392;
+/** That line: a bit for each byte that is there (u64), its guest real address (u64), and its bytes. */
 export const GATHER_MASK = 368;
 export const GATHER_LINE = 376;
 export const GATHER_DATA = 448;

@@ -2,7 +2,7 @@
 
 import type { I64, Stmt } from "../../wasm/body.ts";
 import { i32, i64, seq, when } from "../../wasm/ops.ts";
-import { GATHER_MASK } from "../layout.ts";
+import { GATHER_PENDING } from "../layout.ts";
 import { noOperands, raRsRb, raRsSh, raRsUi, raRsUis, rtRaRb } from "../layouts.ts";
 import type { Machine } from "../machine.ts";
 import type { Handler, InstructionTable, Layout } from "../table.ts";
@@ -63,7 +63,7 @@ function binary(table: InstructionTable): void {
     return unchanged ? nop : ori(word, record, offset);
   });
   // One thread and no cache: barriers have nothing to order but stores that are being gathered.
-  const barrier = table.handler("barrier", "hot", (m) => when(i64.ne(m.state64(GATHER_MASK), i64.const(0)), m.escape));
+  const barrier = table.handler("barrier", "hot", (m) => when(m.state8(GATHER_PENDING), m.escape));
   const without = (names: string, handler: Handler): void => {
     for (const name of names.split(" ")) {
       table.choice(name, (word, record, offset) => {
