@@ -5,6 +5,7 @@
 // before anything else that a device could notice, an interrupt included, and the instruction is executed again.
 
 import { VECTOR_MACHINE_CHECK } from "./bits.ts";
+import type { WatchedAccesses } from "./cache-watch.ts";
 import type { StoreGathering } from "./gathering.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { LINE_BYTES, SCRATCH, STATUS, Step } from "./layout.ts";
@@ -36,6 +37,8 @@ export class MemoryAccess {
   private readonly interrupts: Interrupts;
   private readonly real: RealMemory;
   private readonly gathering: StoreGathering;
+  /** Somebody who wants to hear of accesses. */
+  private readonly watched: WatchedAccesses | undefined;
   private readonly exit: () => number;
 
   constructor(options: {
@@ -45,6 +48,7 @@ export class MemoryAccess {
     interrupts: Interrupts;
     real: RealMemory;
     gathering: StoreGathering;
+    watched: WatchedAccesses | undefined;
     request: MmioRequest;
     exit: () => number;
   }) {
@@ -54,6 +58,7 @@ export class MemoryAccess {
     this.interrupts = options.interrupts;
     this.real = options.real;
     this.gathering = options.gathering;
+    this.watched = options.watched;
     this.request = options.request;
     this.exit = options.exit;
   }
@@ -67,20 +72,25 @@ export class MemoryAccess {
     // An access that was answered is done, whatever lies at its address meanwhile.
     const host = this.answered ? 0 : this.mmu.host(write);
     if (host === 0) return this.device(eaLo, eaHi, bytes, write);
-    this.tlb.enterData(eaLo, eaHi, host, write);
+    const { watched } = this;
+    const direct = watched === undefined || watched.direct(write);
+    if (direct) this.tlb.enterData(eaLo, eaHi, host, write);
     this.exchange(host, 0, bytes, write);
+    if (!direct) watched.told(bytes, write, false);
     return Step.next;
   }
 
   /** Wasm address for an aligned access, or 0 with STATUS set when it faults. Device memory has no atomic accesses. */
-  touch(eaLo: number, eaHi: number, write: boolean): number {
+  touch(eaLo: number, eaHi: number, bytes: number, write: boolean): number {
     this.misses++;
     this.real.prepare();
     let status: number;
     if (this.translate(eaLo, eaHi, write)) {
       const host = this.mmu.host(write);
       if (host !== 0) {
-        this.tlb.enterData(eaLo, eaHi, host, write);
+        const { watched } = this;
+        if (watched === undefined || watched.direct(write)) this.tlb.enterData(eaLo, eaHi, host, write);
+        else watched.told(bytes, write, true);
         return host;
       }
       status = this.misaligned(eaLo, eaHi);
@@ -115,9 +125,19 @@ export class MemoryAccess {
     if (!this.translate(nextLo, nextHi, write)) return this.fault(nextLo, nextHi, write);
     const nextHost = this.mmu.host(write);
     if (host === 0 || nextHost === 0) return this.misaligned(eaLo, eaHi);
-    this.exchange(host, 0, first, write);
-    this.exchange(nextHost, first, bytes - first, write);
+    this.part(nextHost, first, bytes - first, write);
+    // What was translated a moment ago is translated again, for whoever is told of it.
+    if (this.watched !== undefined) this.translate(eaLo, eaHi, write);
+    this.part(host, 0, first, write);
     return Step.next;
+  }
+
+  /** Bytes of an access that go to one page, the one that was translated last. */
+  private part(host: number, offset: number, bytes: number, write: boolean): void {
+    const { watched } = this;
+    const direct = watched === undefined || watched.direct(write);
+    this.exchange(host, offset, bytes, write);
+    if (!direct) watched.told(bytes, write, false);
   }
 
   private exchange(host: number, offset: number, bytes: number, write: boolean): void {

@@ -18,6 +18,7 @@ import {
   SPR_XER,
   SRR1_NO_EXECUTE,
 } from "./bits.ts";
+import { CacheInstructions, type CacheWatch, WatchedAccesses } from "./cache-watch.ts";
 import { Clock } from "./clock.ts";
 import { CompiledHypercalls } from "./compiled-hypercalls.ts";
 import { type CpuCounters, readCounters } from "./counters.ts";
@@ -44,6 +45,8 @@ export interface CpuOptions extends Partial<GuestRamOptions> {
   readonly pages?: PageSource;
   /** Processor version register. Default: POWER9 DD2.2. */
   readonly pvr?: number;
+  /** Somebody who wants to hear of what concerns data caches. It costs speed wherever the guest uses dcbf, dcbst or sync. */
+  readonly cacheWatch?: CacheWatch;
   /** An instruction fetch from this guest real address, with relocation off, leaves run() (RTAS entry point). */
   readonly trapAddress?: number;
 }
@@ -114,6 +117,9 @@ export class Cpu extends Registers {
     this.real = new RealMemory(ramOffset, ramBytes);
 
     const table = instructionTable();
+    const { cacheWatch } = options;
+    // Without a decoder of their own they are left to SystemInstructions.
+    if (cacheWatch !== undefined) for (const name of ["dcbf", "dcbst", "sync"]) table.decoders.delete(name);
     const compiled = functionTable(1);
     const environment: Environment = {
       memory,
@@ -123,7 +129,7 @@ export class Cpu extends Registers {
       system: (ip) => (this.gathering.pending ? this.gathering.leave() : this.system.execute(ip)),
       load: (low, high, bytes) => this.access.access(low >>> 0, high >>> 0, bytes, false),
       store: (low, high, bytes) => this.access.access(low >>> 0, high >>> 0, bytes, true),
-      touch: (low, high, _bytes, write) => this.access.touch(low >>> 0, high >>> 0, write !== 0),
+      touch: (low, high, bytes, write) => this.access.touch(low >>> 0, high >>> 0, bytes, write !== 0),
     };
     const wasm = instantiate<InterpreterExports>(interpreterModule(table, totalBytes), environment);
     // What another CPU may have left in this memory.
@@ -150,8 +156,11 @@ export class Cpu extends Registers {
     this.tlb = tlb;
     this.mmu = mmu;
     this.decoder = decoder;
-    this.system = new SystemInstructions({ state, clock, interrupts, tlb, decoder, hypercall });
-    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, real, gathering, request: this.exit, exit: device });
+    const cache = cacheWatch && new CacheInstructions({ watch: cacheWatch, state, mmu });
+    const watched = cacheWatch && new WatchedAccesses(cacheWatch, mmu);
+    const request = this.exit;
+    this.system = new SystemInstructions({ state, clock, interrupts, tlb, decoder, hypercall, cache });
+    this.access = new MemoryAccess({ state, mmu, tlb, interrupts, real, gathering, watched, request, exit: device });
     const halt = (message: string): number => this.halt(message);
     this.foreign = new ForeignMode({ state, clock, real, system: this.system, halt });
     if (options.pages !== undefined) {
@@ -291,6 +300,16 @@ export class Cpu extends Registers {
 
   flushTlb(): void {
     this.tlb.flushAll();
+  }
+
+  /** For a CacheWatch that answers otherwise from now on: nothing is taken from the soft TLBs, real mode included. */
+  forgetTranslations(): void {
+    this.tlb.forget();
+  }
+
+  /** Why run() came back last, an ExitReason: where PC is with respect to the instruction that left. */
+  get lastExit(): number {
+    return this.reason;
   }
 
   /** How much of RAM, from guest real 0, there is for the guest; at most `ramBytes`. Beyond it `pages` are asked. */

@@ -27,6 +27,7 @@ const PTE_LEAF_HI = 0x40000000;
 const PTE_RPN_HI = 0x01ffffff;
 const PTE_ATTRIBUTES = 0x30;
 const PTE_TOLERANT = 0x30;
+const PTE_INHIBITED = 0x20;
 const PTE_PRIVILEGED = 8;
 const PTE_READ = 4;
 const PTE_WRITE = 2;
@@ -41,6 +42,8 @@ export class RadixMmu {
   realHi = 0;
   /** The last translation found a page of tolerant I/O: caching inhibited, not guarded. */
   tolerant = false;
+  /** It found a page whose accesses bypass the caches: I/O, tolerant or not. */
+  inhibited = false;
   /** Bits for DSISR or SRR1, or SEGMENT_FAULT, when translate() returned false. */
   cause = 0;
   private readonly state: CpuState;
@@ -74,6 +77,7 @@ export class RadixMmu {
       this.realHi = eaHi & 0x0fffffff;
       // Guarded, as everything is while relocation is off.
       this.tolerant = false;
+      this.inhibited = false;
       return true;
     }
     const quadrant = eaHi >>> 30;
@@ -118,6 +122,7 @@ export class RadixMmu {
     this.realLo = ((entryLo & 0xfffff000 & ~offsetLo) | (eaLo & offsetLo)) >>> 0;
     this.realHi = ((entryHi & PTE_RPN_HI & ~offsetHi) | (eaHi & offsetHi)) >>> 0;
     this.tolerant = (entryLo & PTE_ATTRIBUTES) === PTE_TOLERANT;
+    this.inhibited = (entryLo & PTE_INHIBITED) !== 0;
     return true;
   }
 

@@ -36,6 +36,7 @@ import {
   VECTOR_VMX_UNAVAILABLE,
   VECTOR_VSX_UNAVAILABLE,
 } from "./bits.ts";
+import type { CacheInstructions } from "./cache-watch.ts";
 import type { Clock } from "./clock.ts";
 import type { Decoder } from "./decoder.ts";
 import type { Interrupts } from "./interrupts.ts";
@@ -57,6 +58,7 @@ export class SystemInstructions {
   private readonly tlb: SoftTlb;
   private readonly decoder: Decoder;
   private readonly hypercall: () => number;
+  private readonly cache: CacheInstructions | undefined;
   private readonly actions = new Map<EncodingRow, Action>();
 
   constructor(options: {
@@ -66,6 +68,8 @@ export class SystemInstructions {
     tlb: SoftTlb;
     decoder: Decoder;
     hypercall: () => number;
+    /** Absent: nobody hears of flushes, and they do not come here. */
+    cache?: CacheInstructions | undefined;
   }) {
     this.state = options.state;
     this.clock = options.clock;
@@ -73,6 +77,7 @@ export class SystemInstructions {
     this.tlb = options.tlb;
     this.decoder = options.decoder;
     this.hypercall = options.hypercall;
+    this.cache = options.cache;
     this.fillActions();
   }
 
@@ -109,6 +114,9 @@ export class SystemInstructions {
       this.tlb.flushCode();
       return this.complete();
     });
+    on("dcbst", (word) => this.told(() => this.cache?.flush(word, false)));
+    on("dcbf", (word) => this.told(() => this.cache?.flush(word, true)));
+    on("sync", (word) => this.told(() => this.cache?.sync(word)));
     // Radix translation has no segments; the kernel clears them all the same.
     on("slbia slbie slbieg slbmte slbsync msgsync msgclr msgclrp tlbsync", () => this.complete());
     on("tw td twi tdi", () => this.program(PROGRAM_TRAP));
@@ -116,6 +124,11 @@ export class SystemInstructions {
       const row = encodingByName(name)!;
       this.actions.set(row, (word) => this.alignment(word, row));
     }
+  }
+
+  private told(tell: () => void): number {
+    tell();
+    return this.complete();
   }
 
   private complete(): number {
