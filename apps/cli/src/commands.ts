@@ -117,12 +117,15 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, Command>> = {
     },
   },
   bench: {
-    describe: "measure what a guest's DMA mappings cost, by who answers its hypercalls: tce",
-    words: [{ name: "subject", describe: "tce" }],
+    describe: "measure what a guest's DMA mappings cost (tce), or the attributes of its pages (attrs)",
+    words: [{ name: "subject", describe: "tce, attrs" }],
     async read(given, [subject]) {
       const { parseBench } = await import("./options/bench-request.ts");
       const request = parseBench(given, subject);
-      return async (io) => (await import("./cmds/bench.ts")).bench(request, io);
+      return async (io) =>
+        request.subject === "attrs"
+          ? (await import("./cmds/bench-attrs.ts")).benchAttributes(request, io)
+          : (await import("./cmds/bench.ts")).bench(request, io);
     },
   },
   demo: {

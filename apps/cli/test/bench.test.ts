@@ -1,9 +1,11 @@
 // minivmm bench: what it is asked, the shape of what it prints, and the whole of it with tiny counts. No time is judged.
 import { describe, expect, it } from "vitest";
+import type { FrameResult, MappingResult } from "../src/bench/attrs.ts";
 import type { WayResult } from "../src/bench/tce.ts";
 import { parseBench } from "../src/options/bench-request.ts";
 import { givenFrom } from "../src/options/given.ts";
 import { renderBench } from "../src/render/bench.ts";
+import { renderBenchAttrs } from "../src/render/bench-attrs.ts";
 import { styleFor } from "../src/render/style.ts";
 import { cli } from "./helpers.ts";
 
@@ -12,7 +14,9 @@ const parse = (options: Record<string, string>, subject: string | undefined = "t
 
 describe("cli bench: options", () => {
   it("have defaults, and take page counts in any order, each once", () => {
-    expect(parse({})).toEqual({ pages: [1, 32, 512], rounds: 7, mapped: 150_000, json: false });
+    expect(parse({})).toEqual({ subject: "tce", pages: [1, 32, 512], rounds: 7, mapped: 150_000, json: false });
+    expect(parse({}, "attrs")).toEqual({ subject: "attrs", rounds: 7, drawn: 2048, json: false });
+    expect(parse({ rounds: "3", amount: "9" }, "attrs")).toMatchObject({ rounds: 3, drawn: 9 });
     expect(parse({ pages: "512,1,1", rounds: "2", amount: "64" })).toMatchObject({
       pages: [1, 512],
       rounds: 2,
@@ -39,6 +43,8 @@ describe("cli bench: options", () => {
       [["bench"], "bench: nothing to measure is given"],
       [["bench", "tse"], 'bench: unknown subject "tse"'],
       [["bench", "tce", "--pages", "7"], "-pages 7: that is not a list of page counts"],
+      [["bench", "attrs", "--pages", "1"], "-pages: bench attrs maps nothing"],
+      [["bench", "attrs", "--amount", "0"], "-amount 0: that is not a count"],
     ] as const) {
       const { status, stderr } = await cli(argv);
       expect(stderr).toContain(message);
@@ -68,7 +74,59 @@ describe("cli bench: table", () => {
   });
 });
 
+describe("cli bench: table of attributes", () => {
+  it("sets the mappings side by side for each size of frame", () => {
+    const result = (transactions: number, megabytesPerSecond: number): MappingResult => ({
+      transactions,
+      transactionsPerFrame: transactions,
+      milliseconds: 1,
+      wallMilliseconds: 1,
+      megabytesPerSecond,
+    });
+    const frame: FrameResult = {
+      bytes: 4096,
+      frames: 1,
+      guarded: result(512, 15),
+      tolerant: result(64, 300),
+      fewer: 8,
+      faster: 20,
+    };
+    const lines = renderBenchAttrs([frame, { ...frame, bytes: 1 << 20 }], styleFor({}, {})).split("\n");
+    expect(lines[0]).toBe("Frames of 4 KiB");
+    expect(lines[2]).toMatch(/^ {2}guarded .* 512 +1\/1\.00 +15\.0 +1\.00 x$/);
+    expect(lines[3]).toMatch(/^ {2}tolerant .* 64 +1\/8\.00 +300\.0 +20\.00 x$/);
+    expect(lines[5]).toBe("Frames of 1024 KiB");
+  });
+});
+
 describe("cli bench: the whole", () => {
+  it("draws the same frames through both mappings, with an eighth of the transactions through one", async () => {
+    const { status, stdout, stderr } = await cli(["bench", "attrs", "--json", "--rounds", "1", "--amount", "2"]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ bench: "attrs", machine: "pseries", device: "VGA", rounds: 1, pagesDrawn: 2 });
+    const [small, large] = result.frames;
+    expect([small.bytes, small.frames, large.bytes, large.frames]).toEqual([4096, 2, 1 << 20, 1]);
+    expect([small.guarded.transactions, large.guarded.transactions]).toEqual([1024, 131_072]);
+    // A line that is being gathered when the machine looks at its event loop goes out in parts.
+    for (const [frame, lines] of [
+      [small, 128],
+      [large, 16_384],
+    ]) {
+      expect(frame.tolerant.transactions).toBeGreaterThanOrEqual(lines);
+      expect(frame.tolerant.transactions).toBeLessThan(lines + 16);
+      expect(frame.guarded.megabytesPerSecond > 0 && frame.tolerant.megabytesPerSecond > 0).toBe(true);
+    }
+  });
+
+  it("is a table of attributes for people", async () => {
+    const { status, stdout } = await cli(["bench", "attrs", "-rounds", "1", "-amount", "1"]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("Writing to a prefetchable BAR");
+    expect(stdout).toContain("1 round of 1 pages, interleaved; medians of processor time; all data verified");
+    expect(stdout).toContain("Frames of 1024 KiB");
+  });
+
   it("runs one program three ways, each answered by its own stage, and finds all data", async () => {
     const { status, stdout, stderr } = await cli([
       "bench",

@@ -7,6 +7,7 @@ import { modelHost, POWER9_DISK } from "@minivmm/model-host";
 import { createVm, type PseriesSummary } from "@minivmm/vmm";
 import { TCE_BENCH_PASS, TCE_BENCH_RAM, type TceBenchPart, tceBenchBatch, tceBenchProgram } from "@minivmm/vmm/guests";
 import { CliError } from "../errors.ts";
+import { median } from "./median.ts";
 import { type Mark, stopwatchDisk } from "./stopwatch-disk.ts";
 
 /** Who answers. `off` is KVM without acceleration: every call leaves KVM_RUN and is answered through the container. */
@@ -163,11 +164,4 @@ function failed(way: Way, why: string): CliError {
 
 function sum(record: Readonly<Record<string, number>> = {}): number {
   return Object.values(record).reduce((total, count) => total + count, 0);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] as number;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }

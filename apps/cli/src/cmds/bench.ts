@@ -3,7 +3,7 @@
 import { benchTce, type WayResult } from "../bench/tce.ts";
 import { EXIT_OK } from "../errors.ts";
 import { type CliIo, errStyle, outStyle } from "../io.ts";
-import type { BenchRequest } from "../options/bench-request.ts";
+import type { TceBenchRequest } from "../options/bench-request.ts";
 import { renderBench } from "../render/bench.ts";
 import { grouped } from "../render/numbers.ts";
 
@@ -11,7 +11,7 @@ const HOST = "power9";
 const DEVICE = "NVMe";
 
 /** 0 when every round did what it should. Throws CliError BENCH. */
-export async function bench(request: BenchRequest, io: CliIo): Promise<number> {
+export async function bench(request: TceBenchRequest, io: CliIo): Promise<number> {
   const { pages, rounds, mapped, json } = request;
   const note = errStyle(io);
   const results = await benchTce({
@@ -38,7 +38,7 @@ export async function bench(request: BenchRequest, io: CliIo): Promise<number> {
   return EXIT_OK;
 }
 
-function benchJson(request: BenchRequest, results: readonly WayResult[]) {
+function benchJson(request: TceBenchRequest, results: readonly WayResult[]) {
   return {
     bench: "tce",
     host: HOST,

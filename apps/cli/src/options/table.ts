@@ -130,9 +130,9 @@ export const DEMO_OPTIONS: OptionTable = [
 ];
 
 export const BENCH_OPTIONS: OptionTable = [
-  { name: "pages", value: "LIST", describe: "pages that one hypercall maps, powers of two: 1,32,512 (default)" },
+  { name: "pages", value: "LIST", describe: "tce: pages that one hypercall maps, powers of two: 1,32,512 (default)" },
   { name: "rounds", value: "N", describe: "rounds over all ways, whose medians count: 7" },
-  { name: "amount", value: "N", describe: "pages that each part of a round maps: 150000" },
+  { name: "amount", value: "N", describe: "pages that each part of a round maps, or writes: tce 150000, attrs 2048" },
   JSON_OUTPUT,
   DEBUG,
 ];
