@@ -23,7 +23,9 @@ function tables(attributes: readonly number[]): { ram: PcRam; paging: PagingStat
   low.setU64le(PDPT, 0, PD | 3);
   low.setU64le(PDPT + 8, 0, 0x83);
   low.setU64le(PD, 0, PT | 3);
-  attributes.forEach((bits, page) => low.setU64le(PT + page * 8, 0, ((BAR + page * PAGE) | 3 | bits) >>> 0));
+  for (const [page, bits] of attributes.entries()) {
+    low.setU64le(PT + page * 8, 0, ((BAR + page * PAGE) | 3 | bits) >>> 0);
+  }
   return { ram, paging: { cr3: BigInt(PML4), cr4: 0x20n, pat: LINUX_PAT } };
 }
 
