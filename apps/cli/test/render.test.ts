@@ -93,6 +93,11 @@ describe("cli render: summary", () => {
     );
   });
 
+  it("tells of combined writes where there were any", () => {
+    const text = renderSummary({ ...summary, exits: { ...summary.exits, burst: 1234 } }, styleFor({}, {}));
+    expect(text).toContain("  exits         5,970 hypercalls, 310 MMIO, 1,234 combined writes, 184 RTAS calls\n");
+  });
+
   it("shows under KVM which stage answered", () => {
     const tce = { realMode: { H_PUT_TCE: 0 }, virtualMode: { H_PUT_TCE: 1200 }, userSpace: { H_PUT_TCE: 6 } };
     const text = renderSummary(

@@ -72,6 +72,19 @@ describe("vmm attributes: a guest page of any machine", () => {
     expect(new Set(row({ vendor: "power", kvm: null }, BAR))).toEqual(new Set(["non-idempotent"]));
   });
 
+  it("but for stores to a prefetchable BAR, which the software POWER CPU may combine, and KVM does not", () => {
+    const page = { memory: "bar", access: "trapped", prefetchable: true } as const;
+    expect(row({ vendor: "power", kvm: null }, page)).toEqual([
+      "non-idempotent",
+      "non-idempotent",
+      "tolerant",
+      "non-idempotent",
+    ]);
+    expect(new Set(row({ vendor: "power", kvm }, page))).toEqual(new Set(["non-idempotent"]));
+    expect(new Set(row({ vendor: "intel", kvm: null }, page))).toEqual(new Set(["UC"]));
+    expect(effectiveType({ vendor: "power", kvm: null }, { ...RAM, prefetchable: true }, "tolerant")).toBe("normal");
+  });
+
   it("under KVM they count as each processor has it", () => {
     expect(row({ vendor: "intel", kvm }, BAR)).toEqual(["UC", "UC", "WC", "UC", "UC", "UC"]);
     expect(row({ vendor: "intel", kvm }, RAM)).toEqual(["WB", "WB", "WB", "WB", "WB", "WB"]);

@@ -158,7 +158,7 @@ function barRegion(bdf: string, bar: BarFacts, request: DescribeRequest, cpus: r
     pinnedBy: "nobody: device memory is not pinned or charged",
     dmaSnoops:
       memory === "bar" ? "only other devices could reach it; it is not mapped for them" : "DMA does not reach it",
-    types: memory === "port" ? {} : typesOf(cpus, { memory: "bar", access }),
+    types: memory === "port" ? {} : typesOf(cpus, { memory: "bar", access, prefetchable }),
     explanation: explainBar(cpus[0] as GuestCpu, bar, access),
   };
 }

@@ -29,6 +29,9 @@ export function explainBar(cpu: GuestCpu, bar: BarFacts, access: GuestPage["acce
   if (bar.kind === "io") return "Ports have no memory type: each access ends in the monitor.";
   if (bar.kind === "rom") return "vfio-pci lets nobody map an expansion ROM: each read is one request to it.";
   if (access === "trapped") {
+    if (cpu.vendor === "power" && cpu.kvm === null && bar.prefetchable) {
+      return "Each access ends in the monitor; stores through tolerant pages are gathered, up to 64 bytes for one request to vfio-pci, which cuts it into accesses of up to 8.";
+    }
     return "Each access ends in the monitor, which makes one read or write through vfio-pci: uncached, in order, not combined.";
   }
   const part = bar.msixTable === true ? " (pages of the MSI-X table are trapped)" : "";

@@ -70,12 +70,13 @@ function firstInstruction({ timeline: marks }: PcSummary): string[] {
 function guest({ instructions, mips, runMs, idleMs, exits, rtasCalls, kernelHypercalls }: PseriesSummary): string[] {
   const idle = runMs > 0 ? Math.round((100 * Math.min(idleMs, runMs)) / runMs) : 0;
   const rtas = Object.values(rtasCalls).reduce((sum, count) => sum + count, 0);
+  const bursts = exits.burst ? `${grouped(exits.burst)} combined writes, ` : "";
   const rows = [
     ["instructions", `${large(instructions)} at ${mips.toFixed(1)} MIPS`],
     ["time", `${duration(runMs)}, ${idle}% of it idle`],
     [
       "exits",
-      `${grouped(exits.hypercall ?? 0)} hypercalls, ${grouped(exits.mmio ?? 0)} MMIO, ${grouped(rtas)} RTAS calls`,
+      `${grouped(exits.hypercall ?? 0)} hypercalls, ${grouped(exits.mmio ?? 0)} MMIO, ${bursts}${grouped(rtas)} RTAS calls`,
     ],
   ];
   if (kernelHypercalls !== undefined) {
