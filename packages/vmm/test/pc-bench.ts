@@ -1,5 +1,6 @@
 // Machine pc on a modelled host, without CPUs: the test plays the guest, whose accesses go to the machine as those of a
 // vCPU would, and stands where the guest's interrupt controllers are.
+import { MAP_ANONYMOUS, MAP_SHARED } from "@minivmm/host";
 import { ManualClock, type ModelProcess, type SpawnOptions } from "@minivmm/host/model";
 import type { InterruptSink, ModelVm } from "@minivmm/kvm/model";
 import { type HostDescription, type ModelHostOptions, type ModelledHost, modelHost } from "@minivmm/model-host";
@@ -112,6 +113,14 @@ export function spawn(model: ModelledHost, options: SpawnOptions = {}): ModelPro
   return model.spawn({ memlock: Number.POSITIVE_INFINITY, ...options });
 }
 
+/** A modelled device's registers are no memory that KVM could show, so memory stands in for what is mapped of them. */
+export function registersAsMemory(process: ModelProcess): void {
+  const mmap = process.mmap.bind(process);
+  process.mmap = ({ fd, offset, ...rest }) => {
+    return mmap(fd === undefined ? rest : { ...rest, flags: MAP_SHARED | MAP_ANONYMOUS });
+  };
+}
+
 /** A box that nobody looks at from the guest's side. `kvmProcess`: default `process`. */
 export function makeBox(
   process: ModelProcess,
@@ -176,7 +185,8 @@ export class GuestFunction {
 
   /** Offset of a capability, 0 for none. */
   capability(id: number): number {
-    for (let at = this.config(0x34, 1); at >= 0x40; at = this.config(at + 1, 1)) {
+    // A list that goes round ends, too: a function that is gone has one.
+    for (let at = this.config(0x34, 1), n = 0; at >= 0x40 && n < 48; at = this.config(at + 1, 1), n++) {
       if (this.config(at, 1) === id) return at;
     }
     return 0;

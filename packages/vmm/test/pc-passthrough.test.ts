@@ -1,9 +1,9 @@
 // A function of a modelled host in a guest of machine pc: what the guest finds in configuration space and behind BARs.
-import { ENOSPC, MAP_ANONYMOUS, MAP_SHARED } from "@minivmm/host";
+import { ENOSPC } from "@minivmm/host";
 import type { HostDescription } from "@minivmm/model-host";
 import { describe, expect, it } from "vitest";
 import { IO_WINDOW, MEM32_WINDOW, pciGsi } from "../src/machines/pc/memory-map.ts";
-import { extendedCapabilities, guestWith, PcBench, spawn, stillHost } from "./pc-bench.ts";
+import { extendedCapabilities, guestWith, PcBench, registersAsMemory, spawn, stillHost } from "./pc-bench.ts";
 
 const NVME = "0000:02:00.0";
 const EDU = "0000:00:05.0";
@@ -175,15 +175,10 @@ describe("pc passthrough: ports and small BARs", () => {
 });
 
 describe("pc passthrough: BARs without exits", () => {
-  /** A modelled device's registers are no memory, so memory stands in for them. */
   function mappingGuest(...functions: string[]) {
     const { model } = stillHost("desktop");
     const process = spawn(model);
-    const mmap = process.mmap.bind(process);
-    process.mmap = ({ fd, offset, ...rest }) => {
-      const flags = fd === undefined ? rest.flags : MAP_SHARED | MAP_ANONYMOUS;
-      return mmap({ ...rest, flags });
-    };
+    registersAsMemory(process);
     const devices = functions.map((host) => ({ driver: "vfio-pci" as const, host }));
     const bench = new PcBench({ model, process, devices });
     /** What of the guest's memory is neither RAM nor trapped. */

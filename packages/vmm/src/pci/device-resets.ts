@@ -23,8 +23,9 @@ export function resetWhatCannotItself(
   const failures: ResetFailure[] = [];
   const done = new Set<string>();
   for (const device of devices) {
-    if (done.has(device.name) || hasOwnReset(device)) continue;
+    if (done.has(device.name)) continue;
     try {
+      if (hasOwnReset(device)) continue;
       const plan = planHotReset(host, device);
       runHotReset(plan, groups);
       for (const { bdf } of plan.affected) done.add(bdf);

@@ -27,7 +27,10 @@ export class Type1Setup implements IommuSetup {
       throw new VmmError("machine pc needs a host with a type1 IOMMU, and this one has none", {
         code: "PASSTHROUGH",
         details: { type },
-        hint: "pass devices through on an x86 host whose IOMMU is on, or on a modelled one such as desktop",
+        hint:
+          container.host.arch === "x86_64"
+            ? "load it: modprobe vfio_iommu_type1"
+            : "pass devices through on an x86 host whose IOMMU is on, or on a modelled one such as desktop",
       });
     }
     container.setIommu(type);

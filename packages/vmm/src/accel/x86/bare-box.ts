@@ -74,9 +74,11 @@ export class BareBox {
     const { kvmHost, ram, timeline } = options;
     this.console = new ConsolePort(options.console);
     this.kvm = new PcKvm(kvmHost, openPcKvm(kvmHost), ram);
+    let machine: PcMachine | undefined;
+    let devices = NO_DEVICES;
     try {
       const { vm } = this.kvm;
-      this.machine = new PcMachine({
+      machine = new PcMachine({
         ram,
         console: this.console,
         timeline,
@@ -88,17 +90,21 @@ export class BareBox {
         },
       });
       timeline.mark("machine created");
-      const { bridge } = this.machine;
+      const { bridge } = machine;
       const failed = (message: string): void => {
         this.failure ??= message;
       };
-      this.devices = plug?.({ kvm: this.kvm, ram, bridge, failed }) ?? NO_DEVICES;
+      devices = plug?.({ kvm: this.kvm, ram, bridge, failed }) ?? NO_DEVICES;
+      if (devices !== NO_DEVICES) timeline.mark("devices taken");
+      this.problems = assignResources(bridge);
     } catch (error) {
+      devices.close();
+      machine?.close();
       this.kvm.close();
       throw error;
     }
-    if (this.devices !== NO_DEVICES) timeline.mark("devices taken");
-    this.problems = assignResources(this.machine.bridge);
+    this.machine = machine;
+    this.devices = devices;
   }
 
   /** Writes the tables and makes the CPUs, of which the first will start where `boot` says. Throws KvmError. */

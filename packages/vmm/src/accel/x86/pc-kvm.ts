@@ -74,6 +74,15 @@ function demand(system: KvmSystem, needed: readonly (readonly [capability: numbe
   });
 }
 
+function createVm(system: KvmSystem): KvmVm {
+  try {
+    return system.createVm();
+  } catch (error) {
+    system.close();
+    throw error;
+  }
+}
+
 export class PcKvm implements DeviceMemorySlots {
   readonly host: Host;
   readonly system: KvmSystem;
@@ -89,7 +98,7 @@ export class PcKvm implements DeviceMemorySlots {
     this.host = host;
     this.system = system;
     this.pageSize = host.pageSize;
-    this.vm = system.createVm();
+    this.vm = createVm(system);
     this.routes = new GsiRoutes(this.vm);
     try {
       this.vm.setTssAddress(KVM_TSS);

@@ -10,13 +10,14 @@ import { type KvmDmaFacts, kvmDmaFacts } from "../../attributes/kvm-dma.ts";
 import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "../../config/functions.ts";
 import { resetWhatCannotItself } from "../../pci/device-resets.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";
+import { requireOneDomainPerGroup } from "../../pci/group-domains.ts";
 import { HostRequests, type WatchDescriptor } from "../../pci/host-requests.ts";
 import { KvmGroups } from "../../pci/kvm-groups.ts";
 import { KvmIrqDelivery } from "../../pci/kvm-irq-delivery.ts";
 import { VfioPciEndpoint } from "../../pci/vfio-pci.ts";
 import type { DeviceSession } from "../../pci/vfio-session.ts";
 import type { DeviceSummary, DomainSummary } from "../../summary.ts";
-import { type OpenedFunction, PcDomains } from "./domains.ts";
+import { domainName, type OpenedFunction, PcDomains } from "./domains.ts";
 import type { PcHostBridge } from "./host-bridge.ts";
 import { type PcRam, ramDma } from "./ram.ts";
 
@@ -111,6 +112,10 @@ export class PcDevices {
     const { host } = this.options;
     const devices = checkFunctions<EmulatedConfig>(this.options.devices);
     const named = devices.map((config, index) => ({ config, name: config.id ?? `dev${index}` }));
+    requireOneDomainPerGroup(
+      host,
+      devices.filter(isVfio).map((config) => ({ bdf: config.host, domain: domainName(config) })),
+    );
     const opened = named.flatMap(({ config, name }) => {
       if (!isVfio(config)) return [];
       return [{ name, ...this.domains.open(config) }];
