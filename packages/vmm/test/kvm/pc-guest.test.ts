@@ -1,5 +1,5 @@
 // Machine pc on this machine's /dev/kvm: small guests in long mode, how they end, and how they are ended.
-import { Assembler, al, ax, byte, ds, dword, dx, ebx, rbx, rdi, rsi } from "@minivmm/x86asm";
+import { Assembler, al, ax, byte, ds, dword, dx, ebx, ecx, rbx, rdi, rsi } from "@minivmm/x86asm";
 import { afterEach, describe, expect, it } from "vitest";
 import { PcProgram } from "../../src/guests/pc-program.ts";
 import { type GuestOptions, type GuestRun, startGuest } from "./x86-guest.ts";
@@ -144,6 +144,33 @@ describe("pc on KVM", () => {
     await loop.said("first");
     loop.vm.stop();
     expect((await exit).reason).toBe("stopped");
+  });
+
+  it("is as slow as the terminal of a user who reads slowly, and loses nothing", async () => {
+    const lines = 200;
+    const run = await start((guest) => {
+      guest.mov(ebx, lines);
+      guest.label("line");
+      guest.mov(ecx, 1000);
+      guest.mov(rsi, "text");
+      guest.mov(dx, COM1);
+      guest.rep();
+      guest.outsb();
+      guest.dec(ebx);
+      guest.jne("line");
+      guest.powerOff();
+      guest.label("text");
+      guest.ascii("x".repeat(999));
+      guest.ascii("\n");
+    });
+    const watch = setInterval(() => {
+      // Nobody shows anything for a while.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+    }, 5);
+    expect((await run.exit()).reason).toBe("power-off");
+    clearInterval(watch);
+    expect(run.output().length).toBe(lines * 1000);
+    expect(run.vm.summary().console.outputBytes).toBe(lines * 1000);
   });
 
   it("closes without having run", async () => {

@@ -59,7 +59,10 @@ class MachineThread {
       cpus: data.cpus,
       timeline: this.timeline,
       console: {
-        write: (bytes: Uint8Array) => tell({ type: "output", bytes }),
+        write: (bytes: Uint8Array) => {
+          tell({ type: "output", bytes });
+          shared.sendOutput(bytes.length);
+        },
         onInput: (deliver: (bytes: Uint8Array) => void) => {
           this.deliver = deliver;
         },

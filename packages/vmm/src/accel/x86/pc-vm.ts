@@ -132,6 +132,7 @@ export class PcVm implements Vm<PcSummary> {
         break;
       case "output":
         this.config.console.write(message.bytes);
+        this.shared.outputShown(message.bytes.length);
         break;
       case "watch":
         this.watch(message.watch, message.fd);

@@ -1,7 +1,7 @@
 // What the threads of one VM share besides RAM: whether it shall stop, how to reach each virtual CPU, and one letter box a
 // CPU for accesses that the machine's thread answers.
 // Layout: 32-bit words. Word 0 stop flag, word 1 the boxes with a letter (one bit a CPU), word 2 the size of a vCPU's run
-// page, word 3 how many threads use vCPUs that the machine's thread made; then for each CPU its thread, the descriptor of
+// page, word 3 how many threads use vCPUs that the machine's thread made, word 4 bytes of console output that are on their way; then for each CPU its thread, the descriptor of
 // its vCPU, and the box.
 // Invariants: a box is written by its CPU while it is EMPTY or ANSWERED and by the machine's thread while it is POSTED;
 // whoever waits is woken by the change of `state`, also when the VM stops.
@@ -9,11 +9,15 @@
 /** One bit each in a word. */
 export const CPUS_MAX = 32;
 
+/** Bytes of output that may be on their way from thread to thread. */
+const OUTPUT_MAX = 0x1_0000;
+
 const STOP = 0;
 const POSTED_BOXES = 1;
 const RUN_PAGE_BYTES = 2;
 const USERS = 3;
-const HEAD_WORDS = 4;
+const OUTPUT = 4;
+const HEAD_WORDS = 5;
 const CPU_WORDS = 12;
 
 const THREAD = 0;
@@ -74,6 +78,7 @@ export class SharedState {
       if (Atomics.compareExchange(this.words, state, POSTED, VOID) === POSTED) Atomics.notify(this.words, state);
       Atomics.notify(this.words, word(cpu, DESCRIPTOR));
     }
+    Atomics.notify(this.words, OUTPUT);
   }
 
   /** Bytes of a vCPU's run page (KVM_GET_VCPU_MMAP_SIZE); told before any descriptor. */
@@ -120,6 +125,25 @@ export class SharedState {
     for (let users = Atomics.load(this.words, USERS); users > 0; users = Atomics.load(this.words, USERS)) {
       Atomics.wait(this.words, USERS, users, 1000);
     }
+  }
+
+  /**
+   * The machine's thread sends so many bytes of output. It waits while too much of it has not been shown: a guest that
+   * prints faster than its user's terminal is as slow as that, and fills no memory.
+   */
+  sendOutput(bytes: number): void {
+    const { words } = this;
+    Atomics.add(words, OUTPUT, bytes);
+    for (let waiting = Atomics.load(words, OUTPUT); waiting > OUTPUT_MAX; waiting = Atomics.load(words, OUTPUT)) {
+      if (this.stopping) return;
+      Atomics.wait(words, OUTPUT, waiting, 1000);
+    }
+  }
+
+  /** The main thread has shown so many. */
+  outputShown(bytes: number): void {
+    Atomics.sub(this.words, OUTPUT, bytes);
+    Atomics.notify(this.words, OUTPUT);
   }
 
   setThread(cpu: number, thread: number): void {
