@@ -50,6 +50,11 @@ describe("vmm passthrough on the modelled POWER9", () => {
     expect(endpoint.msixVectors).toBeGreaterThan(1);
   });
 
+  it("begins with a function that decodes nothing and masters no bus, whatever the host has left on", () => {
+    const [, command] = b.rtas(T.RTAS_IBM_READ_PCI_CONFIG, [SLOT2 | 4, ...BUID, 2], 2);
+    expect(command! & 7).toBe(0);
+  });
+
   it("reaches the device's registers through the BAR", () => {
     b.rtas(T.RTAS_IBM_WRITE_PCI_CONFIG, [SLOT2 | 0x10, ...BUID, 4, 0], 1);
     b.rtas(T.RTAS_IBM_WRITE_PCI_CONFIG, [SLOT2 | 0x14, ...BUID, 4, 0x2100], 1);

@@ -5,6 +5,10 @@
 import type { Host } from "@minivmm/host";
 import {
   type BarDescription,
+  PCI_COMMAND,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
   PCI_INTERRUPT_PIN,
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_ENABLE,
@@ -117,6 +121,9 @@ export class VfioPciEndpoint implements PciEndpoint {
       growsMsix: this.growsMsix(),
     });
     this.irqs.sync();
+    // The host has left its decoding on. A guest begins with a function that does nothing (QEMU: vfio_pci_pre_reset), or it
+    // would see no need to turn on what its own copy has off.
+    this.clearConfig(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   }
 
   readConfig(offset: number, width: 1 | 2 | 4): number {
@@ -245,7 +252,7 @@ export class VfioPciEndpoint implements PciEndpoint {
   }
 
   private clearConfig(offset: number, bits: number): void {
-    this.writeConfig(offset, 2, this.shadow.config.read(offset, 2) & ~bits);
+    this.writeConfig(offset, 2, this.readConfig(offset, 2) & ~bits);
   }
 
   private problem(message: string): void {
