@@ -24,4 +24,5 @@ export {
 export { type DiskPattern, diskPattern, READ_PATTERN, WRITE_PATTERN } from "./disk-pattern.ts";
 export { NVME_MODULES, VSCSI_MODULES } from "./linux-calls.ts";
 export type { LinuxDiskInitOptions } from "./linux-disk.ts";
+export { LINUX_FRAMES_WC_OFFSET, type LinuxFramesInitOptions, linuxFramesInit } from "./linux-frames.ts";
 export { linuxDiskInit } from "./linux-init.ts";

@@ -1,5 +1,5 @@
 // Linux system calls of powerpc, as far as the guest init uses them: numbers, constants, and the call itself.
-// Source: arch/powerpc/kernel/syscalls/syscall.tbl, arch/powerpc/include/uapi/asm/fcntl.h, include/uapi/linux/{reboot,fs}.h.
+// Source: arch/powerpc/kernel/syscalls/syscall.tbl, arch/powerpc/include/uapi/asm/fcntl.h, include/uapi/linux/{reboot,fs,mman}.h.
 // `sc`: number in r0, arguments from r3; CR0[SO] set = failed, r3 = positive errno.
 
 import { r0 } from "@minivmm/ppc64/asm";
@@ -17,6 +17,7 @@ export const SYS = {
   dup: 41,
   ioctl: 54,
   reboot: 88,
+  mmap: 90,
   fsync: 118,
   nanosleep: 162,
   pread64: 179,
@@ -25,9 +26,13 @@ export const SYS = {
 } as const;
 
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 /** powerpc has its own value: 0400000. */
 export const O_DIRECT = 0x20000;
+
+export const PROT_READ_WRITE = 3;
+export const MAP_SHARED = 1;
 
 /** _IOR(0x12, 114, size_t) with powerpc's direction bits. */
 export const BLKGETSIZE64 = 0x40081272;

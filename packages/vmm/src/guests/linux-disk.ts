@@ -38,7 +38,7 @@ export function emitDiskRoutines(code: GuestCode, s: LinuxDiskInitSettings): voi
 }
 
 /** Prints "minivmm-init: FAIL <what> <r27 in decimal>" and ends with status 1. */
-function fail(code: GuestCode, what: string): void {
+export function fail(code: GuestCode, what: string): void {
   code.print(`\nminivmm-init: FAIL ${what} `);
   finishFailed(code);
 }

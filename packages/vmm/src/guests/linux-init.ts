@@ -3,21 +3,13 @@
 // FAIL on the console and switches the machine off. It needs no C library, no FP and no vector registers.
 // Registers that live through main: r31 = disk descriptor, r30 = offset, r29 = end offset, r28 = buffer.
 
-import { buildElf, PF_R, PF_W, PF_X, r1, r3, r4, r5, r6, r7, r14, r29, r30, r31 } from "@minivmm/ppc64/asm";
+import { r1, r3, r4, r5, r14, r29, r30, r31 } from "@minivmm/ppc64/asm";
 import { GuestCode } from "./guest-code.ts";
 import { emitNumberRoutines, emitPatternRoutines } from "./guest-routines.ts";
-import {
-  LINUX_REBOOT_CMD_POWER_OFF,
-  LINUX_REBOOT_MAGIC1,
-  LINUX_REBOOT_MAGIC2,
-  O_RDONLY,
-  O_RDWR,
-  systemCall,
-} from "./linux-calls.ts";
+import { O_RDONLY, systemCall } from "./linux-calls.ts";
 import { emitDiskRoutines, type LinuxDiskInitOptions, type LinuxDiskInitSettings } from "./linux-disk.ts";
+import { DATA_ADDRESS, emitConsole, emitFinish, emitMounts, linuxProgram, TEXT_ADDRESS } from "./linux-process.ts";
 
-const TEXT_ADDRESS = 0x400000;
-const DATA_ADDRESS = 0x800000;
 const EEXIST = 17;
 const LINE_BYTES = 256;
 
@@ -43,15 +35,7 @@ export function linuxDiskInit(options: LinuxDiskInitOptions = {}): Uint8Array {
   emitLoadModule(code);
   emitDiskRoutines(code, settings);
   if (settings.interactive) emitEcho(code);
-  const text = code.finish();
-  const bufferBytes = Math.max(settings.requestBytes, 4096);
-  return buildElf({
-    entry: TEXT_ADDRESS,
-    segments: [
-      { address: TEXT_ADDRESS, bytes: text, flags: PF_R | PF_X },
-      { address: DATA_ADDRESS, bytes: new Uint8Array(0), memorySize: bufferBytes, flags: PF_R | PF_W },
-    ],
-  });
+  return linuxProgram(code, Math.max(settings.requestBytes, 4096));
 }
 
 /** The program from top to bottom; every step is a subroutine that returns or ends in a FAIL line. */
@@ -74,17 +58,7 @@ function emitMain(code: GuestCode, s: LinuxDiskInitSettings): void {
   a.li(r14, 0);
   if (s.interactive) a.bl("echo");
 
-  a.label("finish"); // r14 = exit status
-  if (s.asInit) {
-    systemCall(code, "sync");
-    a.li64(r3, LINUX_REBOOT_MAGIC1);
-    a.li64(r4, LINUX_REBOOT_MAGIC2);
-    a.li64(r5, LINUX_REBOOT_CMD_POWER_OFF);
-    systemCall(code, "reboot");
-  }
-  a.mr(r3, r14);
-  systemCall(code, "exit");
-  a.b("finish");
+  emitFinish(code, s.asInit);
 }
 
 /** All steps with the disk whose path is in r3. */
@@ -118,61 +92,6 @@ function reportBytes(code: GuestCode, bytes: number, ending: string): void {
   code.a.li64(r3, bytes);
   code.a.bl("putDecimal");
   code.print(` bytes${ending}`);
-}
-
-/** "puts": write(1, r3, r4) until all is out; gives up silently when the console refuses. */
-function emitConsole(code: GuestCode): void {
-  const { a } = code;
-  code.routine("puts", [r30, r31], 0, () => {
-    a.mr(r30, r3);
-    a.mr(r31, r4);
-    a.label("puts.more");
-    a.cmpdi(r31, 0);
-    a.ble("puts.return");
-    a.li(r3, 1);
-    a.mr(r4, r30);
-    a.mr(r5, r31);
-    systemCall(code, "write");
-    a.bso("puts.return");
-    a.add(r30, r30, r3);
-    a.sub(r31, r31, r3);
-    a.b("puts.more");
-  });
-}
-
-/** "mounts": devtmpfs, sysfs and proc; then the console on descriptors 0 to 2 if the initramfs had no /dev/console. */
-function emitMounts(code: GuestCode): void {
-  const { a } = code;
-  code.routine("mounts", [], 0, () => {
-    for (const [type, where] of [
-      ["devtmpfs", "/dev"],
-      ["sysfs", "/sys"],
-      ["proc", "/proc"],
-    ] as const) {
-      a.la(r3, code.text(where));
-      a.li(r4, 0o755);
-      systemCall(code, "mkdir");
-      a.la(r3, code.text(type));
-      a.la(r4, code.text(where));
-      a.la(r5, code.text(type));
-      a.li(r6, 0);
-      a.li(r7, 0);
-      systemCall(code, "mount"); // already mounted is fine, and nothing below depends on sysfs or proc
-    }
-    a.la(r3, code.text("/dev/console"));
-    a.li(r4, O_RDWR);
-    systemCall(code, "open");
-    a.bso("mounts.return");
-    a.cmpdi(r3, 0);
-    a.bne("mounts.spare");
-    for (let i = 0; i < 2; i++) {
-      a.li(r3, 0);
-      systemCall(code, "dup");
-    }
-    a.b("mounts.return");
-    a.label("mounts.spare");
-    systemCall(code, "close");
-  });
 }
 
 /** "loadModule": r3 = path. A module that is there already is fine; any other refusal is reported and not fatal. */
