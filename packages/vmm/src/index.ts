@@ -9,6 +9,7 @@ export type { PcDeviceConfig } from "./machines/pc/devices.ts";
 export type { ScsiDiskConfig, VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
 export type { PcVmConfig } from "./pc-config.ts";
 export { createPcVm } from "./pc-vm.ts";
+export type { BarNow, ContainerNow, RamNow, RunningAttributes } from "./running-attributes.ts";
 export type {
   DeviceSummary,
   DmaSummary,

@@ -6,5 +6,6 @@ export { VmmError, type VmmErrorCode } from "./errors.ts";
 export type { PcDeviceConfig } from "./machines/pc/devices.ts";
 export type { PcVmConfig } from "./pc-config.ts";
 export { createPcVm } from "./pc-vm.ts";
+export type { RunningAttributes } from "./running-attributes.ts";
 export type { PcSummary, TimelineMark, TimelineStart } from "./summary.ts";
 export type { Vm, VmExit } from "./vm.ts";

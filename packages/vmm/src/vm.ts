@@ -9,6 +9,7 @@ import type { VfioPciConfig } from "./config/functions.ts";
 import { type DeviceConfig, type ResolvedConfig, resolveConfig, type VmConfig } from "./config.ts";
 import { ConsolePort } from "./console.ts";
 import { VmmError } from "./errors.ts";
+import { pseriesAttributes } from "./machines/pseries/attributes-now.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
@@ -17,8 +18,9 @@ import type { VscsiAdapter } from "./machines/pseries/vio/vscsi/adapter.ts";
 import { plugVscsi, type VscsiConfig } from "./machines/pseries/vio/vscsi/config.ts";
 import { EmulatedEndpoint } from "./pci/emulated.ts";
 import type { PciEndpoint } from "./pci/endpoint.ts";
-import { SpaprSession } from "./pci/spapr-session.ts";
+import { containerName, SpaprSession } from "./pci/spapr-session.ts";
 import { VfioPciEndpoint } from "./pci/vfio-pci.ts";
+import type { RunningAttributes } from "./running-attributes.ts";
 import { type PseriesSummary, Timeline, type VmSummary } from "./summary.ts";
 
 export interface VmExit {
@@ -37,6 +39,11 @@ export interface Vm<S extends VmSummary = VmSummary> extends Disposable {
   /** Notes a moment in the timeline, once for each name: what the caller reads off the console, for example. */
   mark(name: string): void;
   summary(): S;
+  /**
+   * What is behind the guest's pages now: before run() and while it runs, without keeping the guest waiting. Throws VmmError
+   * VM_STATE after the end.
+   */
+  attributes(): Promise<RunningAttributes>;
   /** Gives everything back to the host. */
   close(): void;
 }
@@ -212,6 +219,24 @@ class PseriesVm implements Vm<PseriesSummary> {
     };
   }
 
+  async attributes(): Promise<RunningAttributes> {
+    const { host, accel, machine, sessions, state } = this;
+    if (state === "ended" || state === "closed") {
+      throw new VmmError(`this VM has nothing to tell of its pages: it is ${state}`, {
+        code: "VM_STATE",
+        details: { state },
+        hint: "ask before run() or while it runs",
+      });
+    }
+    const passed = this.config.devices.flatMap((device) => (device.driver === "vfio-pci" ? [device] : []));
+    const containers = [...sessions].map(([key, session]) => ({
+      name: key,
+      functions: passed.filter((device) => containerName(device) === key).map((device) => device.host),
+      session,
+    }));
+    return pseriesAttributes(host, accel, machine.phb, containers);
+  }
+
   /** Hypercalls by the stage that answered them. */
   private kernelStages(): Pick<PseriesSummary, "kernelHypercalls" | "tce"> {
     const { hcalls } = this.machine;
@@ -254,8 +279,9 @@ class PseriesVm implements Vm<PseriesSummary> {
   }
 
   /** One session a container: the VM's own, a named one, or one that was passed in. */
-  private sessionOf({ container = "", containerFd }: VfioPciConfig): SpaprSession {
-    const key = containerFd === undefined ? `name ${container}` : `descriptor ${containerFd}`;
+  private sessionOf(device: VfioPciConfig): SpaprSession {
+    const { containerFd } = device;
+    const key = containerName(device);
     let session = this.sessions.get(key);
     if (session === undefined) {
       const { host, ram, accel, machine } = this;

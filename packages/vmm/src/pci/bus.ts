@@ -4,7 +4,8 @@
 // Invariants: one function a slot, slots 1 to 31 (0 may hold the bridge's own); decoding follows the BAR and COMMAND
 // registers as they are after each configuration write; a line is high while any function on it holds its pin.
 import { VmmError } from "../errors.ts";
-import { type BusWindow, type DecodedRange, DecodeTable } from "./decode.ts";
+import type { BarNow } from "../running-attributes.ts";
+import { type BusWindow, type DecodedBar, type DecodedRange, DecodeTable } from "./decode.ts";
 import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
 
 export interface BusSlot {
@@ -114,6 +115,12 @@ export class PciBus {
     this.io.update(endpoint);
   }
 
+  /** BARs of all functions as they are decoded now, in the order of slots. */
+  barsNow(): BarNow[] {
+    const order = ({ slot, bar }: DecodedBar): number => slot * 8 + bar.index;
+    return [...this.memory.bars(), ...this.io.bars()].sort((a, b) => order(a) - order(b)).map(barNow);
+  }
+
   close(): void {
     for (const { endpoint } of this.slots) endpoint.close();
   }
@@ -147,6 +154,24 @@ export class PciBus {
 /** Line of a pin (1 INTA .. 4 INTD): each slot begins one further, so that functions spread over the lines. */
 export function pinLine(slot: number, pin: number, lines: number): number {
   return pin === 0 ? 0 : (slot + pin - 1) % lines;
+}
+
+function barNow({ endpoint, bar, start, alone }: DecodedBar): BarNow {
+  const host = endpoint.hostBar?.(bar.index);
+  return {
+    device: endpoint.name,
+    hostFunction: host?.bdf ?? null,
+    index: bar.index,
+    kind: bar.type as BarNow["kind"],
+    bytes: bar.size,
+    prefetchable: bar.prefetchable,
+    address: start < 0 ? null : start,
+    overlapped: start >= 0 && !alone,
+    directBytes: host?.directBytes ?? 0,
+    msixTable: host?.msixTable ?? false,
+    burstable: alone && bar.prefetchable && endpoint.writeBurst !== undefined,
+    writes: endpoint.barWrites?.().find((each) => each.bar === bar.index) ?? null,
+  };
 }
 
 function validRegister(endpoint: PciEndpoint, offset: number, width: number): boolean {

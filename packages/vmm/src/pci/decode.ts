@@ -19,14 +19,21 @@ export interface DecodedRange {
   readonly end: number;
 }
 
-interface Decode {
+/** A BAR of a function on the bus. */
+export interface DecodedBar {
   readonly slot: number;
   readonly endpoint: PciEndpoint;
   readonly bar: BarDescription;
-  /** CPU addresses, both -1 while the BAR is not decoded. */
-  start: number;
-  end: number;
+  /** CPU address, -1 while the BAR is not decoded. */
+  readonly start: number;
   /** No BAR that goes before this one decodes any of its addresses. */
+  readonly alone: boolean;
+}
+
+interface Decode extends DecodedBar {
+  start: number;
+  /** -1 while the BAR is not decoded. */
+  end: number;
   alone: boolean;
   /** What the endpoint was told last. */
   told: number;
@@ -72,6 +79,11 @@ export class DecodeTable {
     return this.entries
       .filter(({ alone, bar, endpoint }) => alone && bar.prefetchable && endpoint.writeBurst !== undefined)
       .map(({ start, end }) => ({ start, end }));
+  }
+
+  /** Every BAR, and where it is. */
+  bars(): readonly DecodedBar[] {
+    return this.entries;
   }
 
   /** False: the address is in no window. `out` as in PciEndpoint.readBar. */

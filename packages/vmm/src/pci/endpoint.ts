@@ -16,6 +16,16 @@ export interface EndpointWires {
   readonly gsi?: number;
 }
 
+/** A BAR of a function of the host, as the guest has it now. */
+export interface HostBar {
+  /** The function. */
+  readonly bdf: string;
+  /** Bytes that the guest reaches without an exit. */
+  readonly directBytes: number;
+  /** The MSI-X table is in it. */
+  readonly msixTable: boolean;
+}
+
 export interface PciEndpoint {
   /** The user's id of the device, for summary and messages. */
   readonly name: string;
@@ -57,6 +67,8 @@ export interface PciEndpoint {
    * changed it; a BAR that moves is told -1 first, and so is one while another BAR answers for part of its addresses.
    */
   decodingChanged?(bar: BarDescription, address: number): void;
+  /** Passed-through functions alone have this: how the guest reaches a BAR. */
+  hostBar?(index: number): HostBar;
   /** Passed-through functions alone have this: EEH is about to reset the function, and the guest's copy of it follows. */
   prepareReset?(): void;
   close(): void;

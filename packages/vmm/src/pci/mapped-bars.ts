@@ -44,10 +44,15 @@ export class MappedBars {
   /** Bytes of guest address space that no exit stands in front of. */
   get directBytes(): number {
     let sum = 0;
-    for (const [index, shown] of this.shown) {
-      if (shown.length > 0) for (const { part } of this.mapped.get(index) ?? []) sum += part.size;
-    }
+    for (const index of this.shown.keys()) sum += this.directBytesOf(index);
     return sum;
+  }
+
+  /** Those of one BAR. */
+  directBytesOf(index: number): number {
+    const { length } = this.shown.get(index) ?? [];
+    if (length === 0) return 0;
+    return (this.mapped.get(index) ?? []).reduce((sum, { part }) => sum + part.size, 0);
   }
 
   /** The guest decodes the BAR at `address` from now on, -1: nowhere. */

@@ -1,12 +1,19 @@
 // A container of the sPAPR kind as machine pseries has it: DMA windows follow the guest's, and EEH works on it.
 import type { GuestMemory, Host } from "@minivmm/host";
 import { VFIO_EEH } from "@minivmm/vfio-core";
+import type { VfioPciConfig } from "../config/functions.ts";
 import type { EehContainer, EehOps } from "../machines/pseries/eeh.ts";
 import type { TceWindows } from "../machines/pseries/iommu.ts";
 import type { TceAcceleration } from "../machines/pseries/tce-acceleration.ts";
 import { type DmaSummary, newDmaSummary } from "../summary.ts";
+import { SHARED_CONTAINER } from "./snoop-placement.ts";
 import { SpaprSetup } from "./spapr-setup.ts";
 import { VfioSession } from "./vfio-session.ts";
+
+/** Name of the container that a configuration asks for: devices with the same one share it. */
+export function containerName({ container, containerFd }: VfioPciConfig): string {
+  return containerFd === undefined ? container || SHARED_CONTAINER : `descriptor ${containerFd}`;
+}
 
 export interface SpaprSessionOptions {
   readonly host: Host;
@@ -28,6 +35,11 @@ export class SpaprSession extends VfioSession<SpaprSetup> implements EehContaine
       return new SpaprSetup(container, type, { host, ram, windows, counters, acceleration });
     });
     this.counters = counters;
+  }
+
+  /** Undefined before the first group. Version 2 has all RAM pinned, version 1 what the guest has mapped. */
+  get kind(): "spapr-v1" | "spapr-v2" | undefined {
+    return this.iommu?.kind;
   }
 
   get eeh(): EehOps | undefined {

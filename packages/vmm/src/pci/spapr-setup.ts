@@ -52,6 +52,10 @@ export class SpaprSetup implements IommuSetup {
     else this.spapr.enable();
   }
 
+  get kind(): "spapr-v1" | "spapr-v2" {
+    return this.v2 ? "spapr-v2" : "spapr-v1";
+  }
+
   /** EEH of the groups in the container. */
   get eeh(): EehOps {
     return this.spapr.eeh;

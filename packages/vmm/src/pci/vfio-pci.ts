@@ -25,7 +25,7 @@ import { VmmError } from "../errors.ts";
 import { BarWriteCounters, type BarWrites } from "./bar-writes.ts";
 import { accessWidth, writeInAccesses } from "./burst.ts";
 import { decodedBarAddress } from "./emulated.ts";
-import type { EndpointWires, PciEndpoint } from "./endpoint.ts";
+import type { EndpointWires, HostBar, PciEndpoint } from "./endpoint.ts";
 import { type IrqDelivery, WatchedIrqDelivery } from "./irq-delivery.ts";
 import { type DeviceMemorySlots, MappedBars } from "./mapped-bars.ts";
 import { programMessages } from "./messages.ts";
@@ -204,6 +204,14 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   barWrites(): readonly BarWrites[] {
     return this.counters.list();
+  }
+
+  hostBar(index: number): HostBar {
+    return {
+      bdf: this.device.name,
+      directBytes: this.mapped?.directBytesOf(index) ?? 0,
+      msixTable: this.shadow.msix?.bar === index,
+    };
   }
 
   programMessages(kind: "msi" | "msix", hi: number, lo: number, firstData: number, count: number): void {

@@ -2,7 +2,7 @@
 // itself it has no devices, and loads nothing that only devices need.
 // Order: VM, platform, devices, firmware's work, vCPUs. Invariant: close() gives everything back, in reverse order, and so
 // does a constructor that throws.
-import { type Host, MinivmmError } from "@minivmm/host";
+import { type Host, lockedBytes, MinivmmError } from "@minivmm/host";
 import { KVM_CAP_TSC_DEADLINE_TIMER, type KvmVcpu } from "@minivmm/kvm";
 import type { KvmDmaFacts } from "../../attributes/kvm-dma.ts";
 import type { X86Boot } from "../../boot/index.ts";
@@ -16,6 +16,7 @@ import { setLocalPins } from "../../machines/pc/local-apic.ts";
 import { PcMachine } from "../../machines/pc/machine.ts";
 import { mem64Window } from "../../machines/pc/memory-map.ts";
 import type { PcRam } from "../../machines/pc/ram.ts";
+import type { ContainerNow, MachineAttributes } from "../../running-attributes.ts";
 import type { DeviceSummary, DomainSummary, Timeline } from "../../summary.ts";
 import { openPcKvm, PcKvm } from "./pc-kvm.ts";
 
@@ -30,7 +31,10 @@ export interface BareBoxOptions {
 /** What somebody plugged in. close() never throws. */
 export interface PluggedDevices {
   readonly problems: readonly string[];
+  /** The host that they are on; absent without devices. */
+  readonly host?: Host;
   domainSummaries(): DomainSummary[];
+  containers(): ContainerNow[];
   kvmDma(): KvmDmaFacts | undefined;
   deviceSummaries(): DeviceSummary[];
   close(): void;
@@ -50,6 +54,7 @@ const LEAST_ADDRESS_BITS = 36;
 const NO_DEVICES: PluggedDevices = {
   problems: [],
   domainSummaries: () => [],
+  containers: () => [],
   kvmDma: () => undefined,
   deviceSummaries: () => [],
   close: () => undefined,
@@ -125,6 +130,23 @@ export class BareBox {
     const { regs, sregs } = bootCpuState(first.getSregs(), boot);
     first.setSregs(sregs);
     first.setRegs(regs);
+  }
+
+  /** What is behind the guest's pages now. KVM that has been told of no device counts none. */
+  attributes(): MachineAttributes {
+    const { devices, machine, options } = this;
+    const dma = devices.kvmDma();
+    const host = devices.host ?? options.kvmHost;
+    return {
+      machine: "pc",
+      accelerator: "kvm",
+      nonCoherentDma: dma === undefined ? false : dma.nonCoherent,
+      ram: options.ram.pieces.map(({ start, memory }) => ({ start, bytes: memory.size })),
+      containers: devices.containers(),
+      lockedBytes: lockedBytes(host.readFile("/proc/self/status")),
+      bars: machine.bridge.barsNow(),
+      combined: machine.combined === undefined ? null : { ...machine.combined.counters },
+    };
   }
 
   close(): void {

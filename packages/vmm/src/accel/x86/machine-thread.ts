@@ -38,6 +38,7 @@ class MachineThread {
   private readonly exits = { ports: 0, memory: 0, interrupted: 0 };
   private nextWatch = 0;
   private deliver: (bytes: Uint8Array) => void = () => {};
+  private box: BareBox | undefined;
   private started = 0;
   private runMs = 0;
 
@@ -45,14 +46,20 @@ class MachineThread {
   receive(message: ToMachine): void {
     if (message.type === "input") this.deliver(message.bytes);
     if (message.type === "readable") this.watches.get(message.watch)?.();
+    if (message.type === "attributes") this.tellAttributes();
   }
 
   mark(name: string): void {
     this.timeline.mark(name);
   }
 
+  async makeBox(platform: PcPlatform): Promise<BareBox> {
+    this.box = await this.boxFor(platform);
+    return this.box;
+  }
+
   /** A guest without devices does not wait for passthrough and its protocols to be loaded. */
-  async makeBox({ host, devices }: PcPlatform): Promise<BareBox> {
+  private async boxFor({ host, devices }: PcPlatform): Promise<BareBox> {
     const options = {
       kvmHost: host.threads === undefined ? realHost() : host,
       ram: new PcRam(data.ram),
@@ -133,6 +140,16 @@ class MachineThread {
         inputDropped: console.inputDropped,
       },
     };
+  }
+
+  /** The guest must not end for it. */
+  private tellAttributes(): void {
+    try {
+      if (this.box === undefined) throw new Error("there is no machine yet");
+      tell({ type: "attributes", attributes: this.box.attributes() });
+    } catch (error) {
+      tell({ type: "noAttributes", error: packError(error) });
+    }
   }
 
   private endOf(box: BareBox, letters: Letters, vcpu: KvmVcpu, reason: number): RunEnd | undefined {

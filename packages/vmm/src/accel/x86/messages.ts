@@ -2,6 +2,7 @@
 // loop; the one who sends to a thread that runs the guest gets it out of there first (kick).
 import type { X86Boot } from "../../boot/index.ts";
 import type { SharedRam } from "../../machines/pc/shared-ram.ts";
+import type { MachineAttributes } from "../../running-attributes.ts";
 import type { PcSummary } from "../../summary.ts";
 import type { RunEnd } from "../accelerator.ts";
 import type { PackedError } from "./error-transport.ts";
@@ -34,6 +35,8 @@ export type ToMachine =
   | { readonly type: "input"; readonly bytes: Uint8Array }
   /** A descriptor that the machine asked to have watched is readable. */
   | { readonly type: "readable"; readonly watch: number }
+  /** Answered with `attributes` or `noAttributes`, in order, until the machine has ended. */
+  | { readonly type: "attributes" }
   /** Give everything back; the machine does not run (any more). */
   | { readonly type: "close" };
 
@@ -46,5 +49,7 @@ export type FromMachine =
   | { readonly type: "unwatch"; readonly watch: number }
   /** Kick the machine's thread after so many milliseconds: a timer of it is due then. */
   | { readonly type: "wake"; readonly ms: number }
+  | { readonly type: "attributes"; readonly attributes: MachineAttributes }
+  | { readonly type: "noAttributes"; readonly error: PackedError }
   | { readonly type: "summary"; readonly summary: PcSummary }
   | { readonly type: "ended"; readonly end: RunEnd };

@@ -11,6 +11,7 @@ import { VmmError } from "../../errors.ts";
 import { RESERVED, RSDP_ADDRESS } from "../../machines/pc/memory-map.ts";
 import { PcRam } from "../../machines/pc/ram.ts";
 import type { ResolvedPcConfig } from "../../pc-config.ts";
+import type { MachineAttributes, RunningAttributes } from "../../running-attributes.ts";
 import type { PcSummary, Timeline } from "../../summary.ts";
 import type { Vm, VmExit } from "../../vm.ts";
 import type { RunEnd } from "../accelerator.ts";
@@ -32,6 +33,9 @@ export class PcVm implements Vm<PcSummary> {
   private wakeUp: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
   private settleReady: { resolve(): void; reject(error: Error): void } | undefined;
   private settleRun: { resolve(end: RunEnd): void; reject(error: Error): void } | undefined;
+  /** Who waits for the machine's thread to tell of the guest's pages, in order. */
+  private readonly asking: { resolve(told: MachineAttributes): void; reject(error: Error): void }[] = [];
+  private failure: Error | undefined;
   private last: PcSummary;
   private state: "ready" | "running" | "ended" | "closed" = "ready";
 
@@ -90,8 +94,8 @@ export class PcVm implements Vm<PcSummary> {
       await this.threads.ended;
       return { status: reason === "halt" ? 1 : 0, reason, ...rest };
     } finally {
-      this.cleanUp();
       this.state = "ended";
+      this.cleanUp();
     }
   }
 
@@ -109,12 +113,24 @@ export class PcVm implements Vm<PcSummary> {
     return { ...this.last, timeline: marks };
   }
 
+  async attributes(): Promise<RunningAttributes> {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.state === "ended" || this.state === "closed") throw nothingToTell(this.state);
+    const told = new Promise<MachineAttributes>((resolve, reject) => {
+      this.asking.push({ resolve, reject });
+    });
+    this.send({ type: "attributes" });
+    this.kick(0);
+    const [attributes, facts] = await Promise.all([told, import("../../attributes/host-facts.ts")]);
+    return { ...attributes, cpu: { vendor: facts.cpuVendor(this.host), kernel: facts.kernelRelease(this.host) } };
+  }
+
   close(): void {
     if (this.state === "closed") return;
     this.threads.close();
     this.stop();
-    this.cleanUp();
     this.state = "closed";
+    this.cleanUp();
   }
 
   [Symbol.dispose](): void {
@@ -143,6 +159,12 @@ export class PcVm implements Vm<PcSummary> {
         break;
       case "wake":
         this.wakeLater(message.ms);
+        break;
+      case "attributes":
+        this.asking.shift()?.resolve(message.attributes);
+        break;
+      case "noAttributes":
+        this.asking.shift()?.reject(unpackError(message.error));
         break;
       case "summary":
         this.last = message.summary;
@@ -189,7 +211,9 @@ export class PcVm implements Vm<PcSummary> {
   }
 
   private fail(error: Error): void {
+    this.failure = error;
     this.stop();
+    this.refuse(error);
     this.settleReady?.reject(error);
     void this.threads.ended.then(() => this.settleRun?.reject(error));
   }
@@ -204,7 +228,20 @@ export class PcVm implements Vm<PcSummary> {
     for (const alias of this.aliases) alias.close();
     this.watches.clear();
     this.aliases.length = 0;
+    this.refuse(nothingToTell(this.state));
   }
+
+  private refuse(error: Error): void {
+    for (const { reject } of this.asking.splice(0)) reject(error);
+  }
+}
+
+function nothingToTell(state: string): VmmError {
+  return new VmmError(`this VM has nothing to tell of its pages: it is ${state}`, {
+    code: "VM_STATE",
+    details: { state },
+    hint: "ask before run() or while it runs",
+  });
 }
 
 function emptySummary(cpus: number): PcSummary {

@@ -16,6 +16,7 @@ import { KvmGroups } from "../../pci/kvm-groups.ts";
 import { KvmIrqDelivery } from "../../pci/kvm-irq-delivery.ts";
 import { VfioPciEndpoint } from "../../pci/vfio-pci.ts";
 import type { DeviceSession } from "../../pci/vfio-session.ts";
+import type { ContainerNow } from "../../running-attributes.ts";
 import type { DeviceSummary, DomainSummary } from "../../summary.ts";
 import { domainName, type OpenedFunction, PcDomains } from "./domains.ts";
 import type { PcHostBridge } from "./host-bridge.ts";
@@ -81,6 +82,15 @@ export class PcDevices {
     const vendor = cpuVendor(host);
     const rules = isAtLeast(kernelRelease(host), 6, 11) ? "6.12" : "6.1";
     return kvmDmaFacts(vendor === "power" ? null : vendor, rules, this.domains.nonCoherent);
+  }
+
+  /** The host that devices are on, whose process is charged for what is locked. */
+  get host(): Host {
+    return this.options.host;
+  }
+
+  containers(): ContainerNow[] {
+    return this.domains.containers();
   }
 
   deviceSummaries(): DeviceSummary[] {

@@ -13,6 +13,7 @@ import { CONTAINER_APART, SHARED_CONTAINER, SnoopPlacement } from "../../pci/sno
 import { groupEnforcesSnoop } from "../../pci/snoop-probe.ts";
 import { Type1Setup } from "../../pci/type1-setup.ts";
 import { type DeviceSession, VfioSession } from "../../pci/vfio-session.ts";
+import type { ContainerNow } from "../../running-attributes.ts";
 import type { DomainSummary } from "../../summary.ts";
 import type { PcRam } from "./ram.ts";
 
@@ -78,6 +79,21 @@ export class PcDomains {
     return [...this.domains.values()].map(({ name, functions, enforcesSnoop }) => {
       return { name, functions: [...functions], mappedBytes, enforcesSnoop: enforcesSnoop() };
     });
+  }
+
+  /** As they are now; one without functions has no RAM mapped. */
+  containers(): ContainerNow[] {
+    const pinnedBytes = this.options.ram.size;
+    return [...this.domains.values()]
+      .filter(({ functions }) => functions.length > 0)
+      .map(({ name, functions, session, enforcesSnoop }) => ({
+        name,
+        functions: [...functions],
+        groups: session.heldGroups.map(({ id }) => id),
+        iommu: "type1",
+        enforcesSnoop: enforcesSnoop(),
+        pinnedBytes,
+      }));
   }
 
   /** Never throws. */
