@@ -117,6 +117,25 @@ describe("vmm software accelerator", () => {
     expect([...b.device.registers.subarray(8, 12)]).toEqual([0x88, 0x77, 0x66, 0x55]);
   });
 
+  it("takes a burst apart by its mask, and asks for no answer", async () => {
+    b.machine.phb.writeConfig(0x810, 4, 0x8000_0000);
+    b.machine.phb.writeConfig(0x804, 2, 2);
+    b.device.registers.fill(0xee, 0x40, 0x80);
+    cpu.exit.bytes.forEach((_, n) => {
+      cpu.exit.bytes[n] = n;
+    });
+    const burst = (): number => {
+      Object.assign(cpu.exit, { gpa: 0x2000_8000_0040, size: 64, write: true, lo: 0x0000_0006, hi: 0xffff_0000 });
+      return ExitReason.burst;
+    };
+    cpu.script = [burst, halt];
+    await accel.run();
+    const expected = Array.from({ length: 64 }, (_, n) => (n === 1 || n === 2 || n >= 48 ? n : 0xee));
+    expect([...b.device.registers.subarray(0x40, 0x80)]).toEqual(expected);
+    expect(accel.exits).toMatchObject({ burst: 1, mmio: 0 });
+    expect(cpu.completed).toEqual([]);
+  });
+
   it("serves RTAS and returns to the link register in 64-bit little-endian real mode", async () => {
     [0x9999, 0, 1].forEach((word, i) => {
       b.ram.setU32be(RTAS_FRAME + i * 4, word);
