@@ -5,11 +5,14 @@ import type { PlatformClock } from "./platform.ts";
 
 interface Timer {
   readonly due: number;
+  /** In the order in which they were set. */
+  readonly number: number;
   readonly run: () => void;
 }
 
 export class ThreadTimers implements PlatformClock {
   private readonly timers: Timer[] = [];
+  private nextNumber = 0;
   private readonly wakeAfter: (ms: number) => void;
 
   /** `wakeAfter` gets this thread out of the guest after so many milliseconds; the earliest of several requests counts. */
@@ -22,7 +25,7 @@ export class ThreadTimers implements PlatformClock {
   }
 
   after(ms: number, run: () => void): { cancel(): void } {
-    const timer = { due: this.now() + Math.max(ms, 0), run };
+    const timer = { due: this.now() + Math.max(ms, 0), number: this.nextNumber++, run };
     this.timers.push(timer);
     this.wakeAfter(ms);
     return {
@@ -33,13 +36,17 @@ export class ThreadTimers implements PlatformClock {
     };
   }
 
-  /** Runs what is due, earliest first, and asks to be woken for what is not. */
+  /**
+   * Runs what is due, earliest first, and asks to be woken for what is not. What is set meanwhile waits for the next look:
+   * one that takes longer than its period must leave time for the guest.
+   */
   look(): void {
+    const now = this.now();
+    const end = this.nextNumber;
     while (this.timers.length > 0) {
       const next = this.timers.reduce((first, timer) => (timer.due < first.due ? timer : first));
-      const left = next.due - this.now();
-      if (left > 0) {
-        this.wakeAfter(left);
+      if (next.due > now || next.number >= end) {
+        this.wakeAfter(Math.max(next.due - this.now(), 0));
         return;
       }
       this.timers.splice(this.timers.indexOf(next), 1);
