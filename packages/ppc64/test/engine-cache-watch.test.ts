@@ -16,8 +16,8 @@ class Log implements CacheWatch {
   readonly said: string[] = [];
   readonly single = new Set<number>();
 
-  storing(page: number): void {
-    this.said.push(`storing ${page.toString(16)}`);
+  using(page: number, write: boolean): void {
+    this.said.push(`${write ? "storing" : "loading"} ${page.toString(16)}`);
   }
 
   watches(page: number): boolean {
@@ -56,21 +56,21 @@ function ran(write: (a: Assembler) => void, log = new Log()): { log: Log; guest:
 }
 
 describe("ppc64 engine: a watched cache", () => {
-  it("tells a page once before it is stored to, and again when translations are forgotten", () => {
+  it("tells a page once before it is used, and again when translations are forgotten", () => {
     const { log, guest } = ran((a) => {
       a.ld(r3, 0, r4);
       a.std(r3, 0, r4);
       a.std(r3, 8, r4);
       a.stb(r3, 0x1000, r4);
     });
-    expect(log.take()).toEqual(["storing 20", "storing 21"]);
+    expect(log.take()).toEqual(["loading 20", "storing 20", "storing 21"]);
     guest.start(CODE);
     guest.stop();
     expect(log.take()).toEqual([]);
     guest.cpu.forgetTranslations();
     guest.start(CODE);
     guest.stop();
-    expect(log.take()).toEqual(["storing 20", "storing 21"]);
+    expect(log.take()).toEqual(["loading 20", "storing 20", "storing 21"]);
   });
 
   it("tells flushes of blocks and the syncs that wait for them", () => {
@@ -125,13 +125,17 @@ describe("ppc64 engine: a watched cache", () => {
     expect(log.take()).toEqual([
       "storing 20",
       "store 20004+4",
+      "loading 20",
       "load 20006+2",
       "storing 21",
+      "loading 20",
       "whole load 20008+8",
       "storing 20",
       "whole store 20008+8",
       "storing 20",
       "whole store 20000+128",
+      "loading 21",
+      "loading 20",
       "load 20ffc+4",
       "storing 21",
       "storing 20",

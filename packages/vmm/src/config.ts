@@ -1,6 +1,7 @@
 // What a caller asks of machine pseries, and its validation: createVm takes a VmConfig and works on a ResolvedConfig, in
 // which every default is filled in and every value has been checked. Mistakes throw VmmError with a USAGE_ code.
 
+import type { PseriesCoherencyConfig } from "./coherency/config.ts";
 import { checkMemory, configError, type KernelSource, readKernel } from "./config/common.ts";
 import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "./config/functions.ts";
 import type { ConsoleBackend } from "./console.ts";
@@ -33,6 +34,8 @@ export interface VmConfig {
   readonly dmaWindowBytes?: number;
   /** Offer dynamic DMA windows. Default true. */
   readonly ddw?: boolean;
+  /** Check what devices do with memory; not under KVM. Absent: nothing is checked, and nothing costs. */
+  readonly coherency?: PseriesCoherencyConfig;
 }
 
 export interface ResolvedConfig {
@@ -48,6 +51,7 @@ export interface ResolvedConfig {
   readonly vfioAccel: boolean;
   readonly dmaWindowBytes: number;
   readonly ddw: boolean;
+  readonly coherency: PseriesCoherencyConfig | undefined;
 }
 
 const APPEND_MAX = 2048;
@@ -79,6 +83,12 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
       "leave out -enable-kvm or clock=instructions",
     );
   }
+  if (accel === "kvm" && config.coherency !== undefined) {
+    throw configError(
+      "DMA cannot be checked under KVM, whose CPU tells nothing of caches and keeps DMA windows to itself",
+      "leave out -enable-kvm or iommu.check",
+    );
+  }
   return {
     memoryBytes,
     ...readKernel(config.kernel),
@@ -91,6 +101,7 @@ export function resolveConfig(config: VmConfig): ResolvedConfig {
     vfioAccel: config.vfioAccel ?? true,
     dmaWindowBytes,
     ddw: config.ddw ?? true,
+    coherency: config.coherency,
   };
 }
 

@@ -1,6 +1,8 @@
 // The face of @minivmm/vmm: make a VM, run it, read what it did. Boot formats are in "@minivmm/vmm/boot".
 export type { PlatformSource } from "./accel/x86/messages.ts";
 export type { PcPlatform, PlatformClock, PlatformModule } from "./accel/x86/platform.ts";
+export type { CoherencyConfig, PseriesCoherencyConfig } from "./coherency/config.ts";
+export type { CoherencyKind, CoherencyReport, CoherencySummary } from "./coherency/report.ts";
 export type { EmulatedConfig, IommufdConfig, VfioPciConfig } from "./config/functions.ts";
 export type { DeviceConfig, VmConfig } from "./config.ts";
 export type { ConsoleBackend } from "./console.ts";

@@ -2,6 +2,7 @@
 // the thing happens; everything else is computed when asked for.
 
 import type { KvmDmaFacts } from "./attributes/kvm-dma.ts";
+import type { CoherencySummary } from "./coherency/report.ts";
 import type { BarWrites } from "./pci/bar-writes.ts";
 
 /** A moment of the VM's life: milliseconds since its timeline begins, instructions retired by then. */
@@ -86,7 +87,7 @@ export interface VioSummary {
 }
 
 /** What every machine tells. */
-export interface MachineSummary {
+export interface MachineSummary extends CoherencySummary {
   readonly machine: string;
   readonly accelerator: "soft" | "kvm";
   readonly timeline: readonly TimelineMark[];

@@ -1,7 +1,8 @@
 // createVm: from a configuration to a machine with a loaded kernel, ready to run. One Vm runs once: a reset of the
 // guest ends the run, and the caller makes a new Vm.
 import type { GuestMemory, Host } from "@minivmm/host";
-import type { Accelerator } from "./accel/accelerator.ts";
+import type { DmaPort } from "@minivmm/pci/function";
+import type { Accelerator, CpuInspection } from "./accel/accelerator.ts";
 import { kvmAccelerator } from "./accel/kvm.ts";
 import { softwareAccelerator } from "./accel/software.ts";
 import { loadElf, parseElf, placeBootImages } from "./boot/index.ts";
@@ -10,6 +11,8 @@ import { type DeviceConfig, type ResolvedConfig, resolveConfig, type VmConfig } 
 import { ConsolePort } from "./console.ts";
 import { VmmError } from "./errors.ts";
 import { pseriesAttributes } from "./machines/pseries/attributes-now.ts";
+import type { CacheShadow } from "./machines/pseries/coherency/cache-shadow.ts";
+import type { CoherencyChecker } from "./machines/pseries/coherency/checker.ts";
 import { DmaWindows } from "./machines/pseries/ddw.ts";
 import { type DeviceTreeRequest, pseriesFdt } from "./machines/pseries/device-tree.ts";
 import { PseriesMachine } from "./machines/pseries/machine.ts";
@@ -59,9 +62,12 @@ export async function createVm(host: Host, config: VmConfig): Promise<Vm<Pseries
   const resolved = resolveConfig(config);
   const image = parseElf(resolved.kernel, resolved.kernelName);
   const { accel, memoryBytes, clock } = resolved;
-  const accelerator = accel === "kvm" ? kvmAccelerator(host, memoryBytes) : softwareAccelerator(memoryBytes, clock);
+  const shadow = resolved.coherency && new (await import("./machines/pseries/coherency/cache-shadow.ts")).CacheShadow();
+  const accelerator =
+    accel === "kvm" ? kvmAccelerator(host, memoryBytes) : softwareAccelerator(memoryBytes, clock, shadow);
   const vm = new PseriesVm(host, accelerator, resolved);
   try {
+    if (shadow !== undefined) await vm.check(shadow);
     vm.plugDevices();
     vm.load(image);
   } catch (error) {
@@ -83,6 +89,7 @@ class PseriesVm implements Vm<PseriesSummary> {
   private readonly sessions = new Map<string, SpaprSession>();
   private state: "ready" | "running" | "ended" | "closed" = "ready";
   private runMs = 0;
+  private checker: CoherencyChecker | undefined;
 
   constructor(host: Host, accel: Accelerator, config: ResolvedConfig) {
     this.config = config;
@@ -105,9 +112,24 @@ class PseriesVm implements Vm<PseriesSummary> {
     this.timeline.mark("machine created");
   }
 
+  /** Before devices are plugged in. */
+  async check(shadow: CacheShadow): Promise<void> {
+    const { config, machine, ram, accel } = this;
+    const { attachChecker, observeHost } = await import("./machines/pseries/coherency/attach.ts");
+    const { coherency = {} } = config;
+    this.checker = attachChecker({ machine, ram, shadow, cpu: accel.inspection as CpuInspection }, coherency);
+    const names = config.devices.map((device, index) => [device, device.id ?? `dev${index}`] as const);
+    const functions = names.flatMap(([device, name]) =>
+      device.driver === "vfio-pci" ? [[device.host, name] as const] : [],
+    );
+    observeHost(this.checker, new Map(functions), coherency.observeDma);
+  }
+
   plugDevices(): void {
-    const { machine, ram } = this;
-    const platform = { ram, tables: machine.tables, xics: machine.xics };
+    const { machine, ram, checker } = this;
+    const guard =
+      checker && ((name: string, dma: DmaPort, liobns: readonly number[]) => checker.guard(name, dma, liobns));
+    const platform = { ram, tables: machine.tables, xics: machine.xics, guard };
     this.config.devices.forEach((device, index) => {
       const name = device.id ?? `dev${index}`;
       if (device.driver === "spapr-vscsi") this.adapters.push(plugVscsi(machine.vio, platform, name, device));
@@ -208,6 +230,7 @@ class PseriesVm implements Vm<PseriesSummary> {
         refused: counters.refused,
         ...units.counters(),
       })),
+      ...this.checker?.log.summary(),
       interrupts: machine.xics.delivered(),
       exits: { ...accel.exits, unclaimedMmio: machine.phb.unclaimed, strayMmio: machine.strayAccesses },
       console: {
@@ -260,6 +283,7 @@ class PseriesVm implements Vm<PseriesSummary> {
     if (this.state === "closed") return;
     this.accel.stop();
     this.console.flush();
+    this.config.coherency?.observeDma?.(null);
     this.machine.close();
     for (const session of this.sessions.values()) session.close();
     this.machine.tables.close();
@@ -275,7 +299,8 @@ class PseriesVm implements Vm<PseriesSummary> {
     if (device.driver === "vfio-pci") {
       return new VfioPciEndpoint(name, this.host, this.sessionOf(device).open(device.host, device.groupFd));
     }
-    return new EmulatedEndpoint(name, device.device, new TceDma(this.machine.tables, DmaWindows.liobns, this.ram));
+    const dma = new TceDma(this.machine.tables, DmaWindows.liobns, this.ram);
+    return new EmulatedEndpoint(name, device.device, this.checker?.guard(name, dma, DmaWindows.liobns) ?? dma);
   }
 
   /** One session a container: the VM's own, a named one, or one that was passed in. */

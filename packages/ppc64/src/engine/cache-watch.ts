@@ -1,5 +1,5 @@
 // For whoever wants to know what a data cache would hold: the engine has none, and tells somebody else which pages the guest
-// stores to, and which blocks it flushes. A page is told of once; accesses that matter one by one are kept out of the soft
+// loads from and stores to, and which blocks it flushes. A page is told of once; accesses that matter one by one are kept out of the soft
 // TLBs, so that each of them comes by here. Nothing that the guest does turns out otherwise for it.
 // Source: Power ISA 3.0B Book II 4.3.2 (dcbst, dcbf), 4.6.3 (sync), Book III 5.7.10.2 (radix attributes: 0x20 and 0x30 are
 // caching inhibited). dcbf with L 1 and 3 leaves caches outside of the core alone, so it says nothing about memory.
@@ -10,8 +10,8 @@ import type { CpuState } from "./state.ts";
 
 /** Addresses are guest real ones. Nothing here may throw or run the CPU. */
 export interface CacheWatch {
-  /** The guest is about to store to a 4 KiB page through a cacheable mapping: at least before the first time. */
-  storing(page: number): void;
+  /** The guest is about to load from, or store to, a 4 KiB page through a cacheable mapping: at least before the first time. */
+  using(page: number, write: boolean): void;
   /** Accesses to the page are to be told one by one. Whoever changes the answer calls Cpu.forgetTranslations(). */
   watches(page: number): boolean;
   /**
@@ -46,7 +46,7 @@ export class WatchedAccesses {
     const { mmu, watch } = this;
     if (mmu.inhibited) return false;
     const page = mmu.realHi * 2 ** 20 + (mmu.realLo >>> 12);
-    if (write) watch.storing(page);
+    watch.using(page, write);
     return !watch.watches(page);
   }
 

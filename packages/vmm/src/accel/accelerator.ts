@@ -20,6 +20,17 @@ export interface KernelHypercalls {
   readonly virtualMode: ReadonlyMap<number, number>;
 }
 
+/** For a checker: where the guest is, and what its CPU keeps of translations. */
+export interface CpuInspection {
+  /** Address of the instruction that the guest executes, or of the next one. */
+  pc(): bigint;
+  /** Token of the hypercall that is being answered, -1 while none is. */
+  hypercall(): number;
+  /** Instructions completed; the same throughout a hypercall. */
+  retired(): number;
+  forgetTranslations(): void;
+}
+
 export interface Accelerator {
   readonly name: "soft" | "kvm";
   readonly ram: GuestMemory;
@@ -31,6 +42,8 @@ export interface Accelerator {
   readonly instructions: number;
   /** Counters of whatever executes the guest. */
   counters(): Readonly<Record<string, unknown>>;
+  /** Absent where the CPU is the kernel's. */
+  readonly inspection?: CpuInspection;
   /** TCE tables in the kernel; absent where there is none between the guest and this program. */
   readonly tce?: TceAcceleration;
   /** Absent where there is no kernel between the guest and this program. */

@@ -1,10 +1,10 @@
 // The software accelerator as a VM sees it: one CPU engine in this process, whose exits all come here.
 import { GuestMemory } from "@minivmm/host";
-import { Cpu, Ppc64Error } from "@minivmm/ppc64";
+import { type CacheWatch, Cpu, ExitReason, Ppc64Error } from "@minivmm/ppc64";
 import { hex, VmmError } from "../errors.ts";
 import type { PseriesCpu } from "../machines/pseries/machine.ts";
 import { rtasEntry } from "../machines/pseries/memory-map.ts";
-import type { Accelerator, AccelMachine, RunEnd } from "./accelerator.ts";
+import type { Accelerator, AccelMachine, CpuInspection, RunEnd } from "./accelerator.ts";
 import { type GuestClock, instructionClock, wallClock } from "./guest-clock.ts";
 import { SoftAccel } from "./soft.ts";
 
@@ -13,16 +13,22 @@ const PVR_POWER9 = 0x004e1203;
 const MSR_SF_LE = 0x8000000000000001n;
 const R3 = 3;
 const R5 = 5;
+const INSTRUCTION = 4n;
 
-/** Throws VmmError USAGE_MEMORY_TOO_LARGE. */
-export function softwareAccelerator(ramBytes: number, clock: "wall" | "instructions"): Accelerator {
-  return new SoftwareAccelerator(createCpu(ramBytes, rtasEntry(ramBytes)), clock);
+/** `cacheWatch`: somebody who wants to hear of what concerns data caches. Throws VmmError USAGE_MEMORY_TOO_LARGE. */
+export function softwareAccelerator(
+  ramBytes: number,
+  clock: "wall" | "instructions",
+  cacheWatch?: CacheWatch,
+): Accelerator {
+  return new SoftwareAccelerator(createCpu(ramBytes, cacheWatch), clock);
 }
 
 /** The engine keeps RAM, its own state and decoded code in 4 GiB together. */
-function createCpu(ramBytes: number, trapAddress: number): Cpu {
+function createCpu(ramBytes: number, cacheWatch: CacheWatch | undefined): Cpu {
+  const watched = cacheWatch === undefined ? {} : { cacheWatch };
   try {
-    return Cpu.create({ ramBytes, pvr: PVR_POWER9, trapAddress });
+    return Cpu.create({ ramBytes, pvr: PVR_POWER9, trapAddress: rtasEntry(ramBytes), ...watched });
   } catch (cause) {
     throw noRoom(ramBytes, cause);
   }
@@ -43,6 +49,7 @@ class SoftwareAccelerator implements Accelerator {
   readonly name = "soft";
   readonly ram: GuestMemory;
   readonly cpu: PseriesCpu;
+  readonly inspection: CpuInspection;
   private readonly engine: Cpu;
   private readonly clock: GuestClock;
   private loop: SoftAccel | undefined;
@@ -51,6 +58,7 @@ class SoftwareAccelerator implements Accelerator {
   constructor(engine: Cpu, clock: "wall" | "instructions") {
     this.engine = engine;
     this.ram = new GuestMemory(engine.memory.buffer, engine.ramOffset, engine.ramBytes);
+    this.inspection = inspectionOf(engine);
     this.clock = clock === "wall" ? wallClock(engine) : instructionClock(engine);
     this.cpu = {
       setAil: (on) => engine.setAil(on),
@@ -106,4 +114,17 @@ class SoftwareAccelerator implements Accelerator {
   close(): void {
     this.stop();
   }
+}
+
+/** PC is behind the `sc` of a hypercall, and at the entry of RTAS in a call of it. */
+function inspectionOf(engine: Cpu): CpuInspection {
+  return {
+    pc: () => {
+      if (engine.lastExit === ExitReason.hcall) return engine.pc - INSTRUCTION;
+      return engine.lastExit === ExitReason.trap ? engine.lr - INSTRUCTION : engine.pc;
+    },
+    hypercall: () => (engine.lastExit === ExitReason.hcall ? engine.gprLo(R3) : -1),
+    retired: () => engine.retired,
+    forgetTranslations: () => engine.forgetTranslations(),
+  };
 }

@@ -33,8 +33,8 @@ export class EmulatedEndpoint implements PciEndpoint {
     this.device = device;
     // A function reaches memory only while COMMAND lets it master the bus.
     device.dma = {
-      read: (hi, lo, into) => device.busMaster && dma.read(hi, lo, into),
-      write: (hi, lo, from) => device.busMaster && dma.write(hi, lo, from),
+      read: (hi, lo, into, attributes) => device.busMaster && dma.read(hi, lo, into, attributes),
+      write: (hi, lo, from, attributes) => device.busMaster && dma.write(hi, lo, from, attributes),
     };
   }
 

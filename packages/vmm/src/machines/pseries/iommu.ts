@@ -24,8 +24,17 @@ export interface TceWindows {
   unlisten(listener: TceListener): void;
 }
 
+/** Hears of mappings that end, in tables of this program. */
+export interface TceObserver {
+  /** The entry, which has permissions, is about to become (hi, lo). */
+  replaced(table: SpaprTceTable, index: number, hi: number, lo: number): void;
+  /** The window is about to go. */
+  removed(table: SpaprTceTable): void;
+}
+
 /** All tables of the machine, by LIOBN. */
 export class TceTables {
+  observer: TceObserver | undefined;
   private readonly acceleration: TceAcceleration | undefined;
   private readonly vfioAccel: boolean;
   private readonly byLiobn = new Map<number, SpaprTceTable>();
@@ -111,6 +120,7 @@ export class TceTables {
     const table = this.byLiobn.get(liobn);
     if (table === undefined) return false;
     for (const listener of this.listenersOf(liobn)) listener.windowRemoved(table);
+    this.observer?.removed(table);
     this.forget(table);
     return true;
   }
@@ -118,6 +128,7 @@ export class TceTables {
   /** Stores an entry that the caller has range-checked, and tells the listeners. */
   store(table: SpaprTceTable, index: number, hi: number, lo: number): void {
     const oldPermissions = table.low(index) & TCE_PERMISSIONS;
+    if (oldPermissions !== 0) this.observer?.replaced(table, index, hi, lo);
     table.put(index, hi, lo);
     if (oldPermissions === 0 && (lo & TCE_PERMISSIONS) === 0) return;
     const { listeners } = table;

@@ -72,6 +72,8 @@ export class PseriesMachine {
   /** Set when the guest asked for the end of the run. */
   stopRequest: StopRequest | undefined;
   readonly ddw: boolean;
+  /** Called when the guest had the machine store to RAM past the caches. */
+  onInhibitedStore: (address: number, size: number) => void = () => undefined;
 
   constructor(options: PseriesOptions) {
     const { ram, cpu, console, timeline } = options;
@@ -92,7 +94,7 @@ export class PseriesMachine {
     registerXicsHcalls(this.hcalls, this.xics, this.phb);
     registerTceHcalls(this.hcalls, this.tables, ram);
     registerVioHcalls(this.hcalls, this.vio);
-    registerLogicalCiHcalls(this.hcalls, ram, this.phb);
+    registerLogicalCiHcalls(this.hcalls, ram, this.phb, (address, size) => this.onInhibitedStore(address, size));
 
     registerPlatform(
       this.rtas,

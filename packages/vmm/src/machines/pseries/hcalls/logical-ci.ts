@@ -13,7 +13,13 @@ import {
 import type { Phb } from "../phb.ts";
 import { type HcallTable, hi, lo, put, type Registers, small } from "./table.ts";
 
-export function registerLogicalCiHcalls(table: HcallTable, ram: GuestMemory, phb: Phb): void {
+/** `stored`: told of stores to RAM that are caching inhibited. */
+export function registerLogicalCiHcalls(
+  table: HcallTable,
+  ram: GuestMemory,
+  phb: Phb,
+  stored: (address: number, size: number) => void,
+): void {
   // The value in memory order; DataView turns it into numbers and back.
   const bytes = new Uint8Array(8);
   const view = new DataView(bytes.buffer);
@@ -48,7 +54,12 @@ export function registerLogicalCiHcalls(table: HcallTable, ram: GuestMemory, phb
 
   table.register(H_LOGICAL_CI_LOAD, "H_LOGICAL_CI_LOAD", load);
   table.register(H_LOGICAL_CACHE_LOAD, "H_LOGICAL_CACHE_LOAD", load);
-  table.register(H_LOGICAL_CI_STORE, "H_LOGICAL_CI_STORE", store);
+  table.register(H_LOGICAL_CI_STORE, "H_LOGICAL_CI_STORE", (registers) => {
+    const code = store(registers);
+    const address = small(registers, 5);
+    if (code === H_SUCCESS && ram.contains(address, 1)) stored(address, sizeOf(registers));
+    return code;
+  });
   table.register(H_LOGICAL_CACHE_STORE, "H_LOGICAL_CACHE_STORE", store);
 }
 

@@ -3,6 +3,7 @@
 // Source: PAPR 2.7 chapter 17 (Virtualized Input/Output); numbers as QEMU 7.2 hw/ppc/spapr_vio.c gives them.
 // Invariant: all DMA of a device goes through the TCE table of its own LIOBN; a reset empties that table.
 import type { GuestMemory } from "@minivmm/host";
+import type { DmaPort } from "@minivmm/pci/function";
 import { cells64, type FdtNode, type FdtValue, fdtNode } from "../../../boot/index.ts";
 import { hex, VmmError } from "../../../errors.ts";
 import type { TceTables } from "../iommu.ts";
@@ -18,6 +19,8 @@ export interface VioPlatform {
   readonly ram: GuestMemory;
   readonly tables: TceTables;
   readonly xics: Xics;
+  /** Puts somebody between a device and its memory; `liobns` are its windows. */
+  readonly guard?: ((device: string, dma: DmaPort, liobns: readonly number[]) => DmaPort) | undefined;
 }
 
 export interface VioDescription {
@@ -43,7 +46,7 @@ export abstract class VioDevice {
   readonly unit: number;
   readonly irq: number;
   readonly crq: Crq;
-  protected readonly dma: TceDma;
+  protected readonly dma: DmaPort;
   private readonly platform: VioPlatform;
   private readonly description: VioDescription;
   private signals = false;
@@ -54,7 +57,8 @@ export abstract class VioDevice {
     this.irq = vioIrq(unit);
     this.platform = platform;
     this.description = description;
-    this.dma = new TceDma(platform.tables, [unit], platform.ram);
+    const dma = new TceDma(platform.tables, [unit], platform.ram);
+    this.dma = platform.guard?.(name, dma, [unit]) ?? dma;
     this.crq = new Crq(this.dma, description.windowBytes);
     this.crq.onPosted = () => {
       if (this.signals) platform.xics.pulse(this.irq);
