@@ -1,5 +1,6 @@
 // What a user of the command line is told when a device cannot be passed through: cause, remedy, and the command that does
-// it. Each row is a whole `minivmm run` on a modelled host, on which something was prepared; a row is for one machine.
+// it. Each row is a whole `minivmm run` on a modelled host, on which something was prepared, for one machine after the other.
+// Machine pc goes as far as its devices, with the KVM of the modelled host.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelProcess, SpawnOptions } from "@minivmm/host/model";
@@ -20,6 +21,16 @@ vi.mock("../src/host/open.ts", async (original) => {
   };
 });
 
+vi.mock("../src/pc/launcher.ts", async (original) => {
+  const real = await original<typeof import("../src/pc/launcher.ts")>();
+  const { takeDevices } = await import("./pc-in-process.ts");
+  return {
+    ...real,
+    pcLauncher: (...[machine, request, initrd, started]: Parameters<typeof real.pcLauncher>) =>
+      real.pcLauncher(machine, request, initrd, started, takeDevices),
+  };
+});
+
 interface Machine {
   readonly name: string;
   readonly argv: () => readonly string[];
@@ -34,13 +45,16 @@ interface Machine {
   readonly module: string;
 }
 
+/** The kernel is none that machine pc could run, and is not looked into. */
+function runOf(machine: string): readonly string[] {
+  const kernel = join(temporaryFolder(), "guest");
+  writeFileSync(kernel, echoGuest());
+  return ["run", "-M", machine, "-m", "64", "-kernel", kernel];
+}
+
 const PSERIES: Machine = {
   name: "pseries",
-  argv: () => {
-    const kernel = join(temporaryFolder(), "guest");
-    writeFileSync(kernel, echoGuest());
-    return ["run", "-M", "pseries", "-m", "64", "-kernel", kernel];
-  },
+  argv: () => runOf("pseries"),
   host: "model:power9",
   disk: "0001:01:00.0",
   shared: "0003:02:01.0",
@@ -49,8 +63,18 @@ const PSERIES: Machine = {
   module: "vfio_iommu_spapr_tce",
 };
 
-/** Machine pc joins when it runs on a modelled host's /dev/kvm. */
-const MACHINES = [PSERIES];
+const PC: Machine = {
+  name: "pc",
+  argv: () => runOf("pc"),
+  host: "model:desktop",
+  disk: "0000:02:00.0",
+  shared: "0000:04:01.0",
+  neighbour: "0000:04:03.0",
+  held: "0000:01:00.0",
+  module: "vfio_iommu_type1",
+};
+
+const MACHINES = [PSERIES, PC];
 
 interface Failure {
   readonly what: string;
