@@ -147,6 +147,11 @@ describe("cli run on KVM: machine pc", () => {
     [["-smp", "33"], 2, /^minivmm: machine pc cannot have 33 CPUs\nhint: /],
     [["-host", "model:desktop", "-device", "vfio,host=09:00.0"], 1, /^minivmm: there is no PCI device 0000:09:00\.0/],
     [
+      ["-host", "model:desktop,memlock=1M", "-device", "vfio,host=02:00.0"],
+      1,
+      /needs 33554432 bytes \(32 MiB\) of locked memory.* 1048576 bytes .*\nhint: .*\nhint: minivmm memlock/,
+    ],
+    [
       ["-drive", "file=/nonexistent/d,id=d", "-device", "nvme,drive=d"],
       1,
       /^minivmm: cannot open the disk image \/non/,
