@@ -1,20 +1,19 @@
 // The terminal: Ctrl-A keys, raw mode that is always given back, pipes that are passed through.
-import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EscapeFilter } from "../src/console/escape.ts";
 import { watchSignals } from "../src/console/signals.ts";
 import { TerminalConsole, type TerminalInput } from "../src/console/terminal.ts";
-import { Capture } from "./helpers.ts";
+import { Capture, FakeTerminal } from "./helpers.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe("cli console: escape keys", () => {
   it("send Ctrl-A, leave, help, and drop what is no key", () => {
     const filter = new EscapeFilter();
-    expect(filter.feed(bytes("a\x01\x01b\x01hc\x01zd\x01xe"))).toEqual({
+    expect(filter.feed(bytes("a\x01\x01b\x01hc\x01zd\x01A\x01a\x01xe"))).toEqual({
       guest: bytes("a\x01bcd"),
-      actions: ["help", "quit"],
+      actions: ["help", "attributes", "attributes", "quit"],
     });
   });
 
@@ -38,36 +37,21 @@ describe("cli console: escape keys", () => {
   });
 });
 
-class FakeTerminal extends PassThrough {
-  readonly isTTY: boolean;
-  isRaw = false;
-  readonly modes: boolean[] = [];
-
-  constructor(isTTY: boolean) {
-    super();
-    this.isTTY = isTTY;
-  }
-
-  setRawMode(raw: boolean): this {
-    this.isRaw = raw;
-    this.modes.push(raw);
-    return this;
-  }
-}
-
 function consoleOn(input: FakeTerminal) {
   const output = new Capture();
   const messages = new Capture();
   const got: number[] = [];
   let quits = 0;
+  let reports = 0;
   const terminal = new TerminalConsole({
     input: input as unknown as TerminalInput,
     output,
     messages,
     onInput: (typed) => got.push(...typed),
     onQuit: () => quits++,
+    onAttributes: () => reports++,
   });
-  return { terminal, output, messages, got, quits: () => quits };
+  return { terminal, output, messages, got, quits: () => quits, reports: () => reports };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -96,6 +80,20 @@ describe("cli console: terminal", () => {
     expect(input.isRaw).toBe(false);
     terminal.close();
     expect(process.listenerCount("exit")).toBe(before);
+  });
+
+  it("hands Ctrl-A a on, and writes what is not the guest's on lines of its own", async () => {
+    const input = new FakeTerminal(true);
+    const { terminal, got, messages, reports } = consoleOn(input);
+    input.write("x\x01ay");
+    await turn();
+    expect(String.fromCharCode(...got)).toBe("xy");
+    expect(reports()).toBe(1);
+    terminal.tell("one\ntwo\n");
+    expect(messages.text).toBe("\r\none\r\ntwo\r\n");
+    terminal.close();
+    terminal.tell("three\n");
+    expect(messages.text).toMatch(/two\r\nthree\n$/);
   });
 
   it("passes bytes of a pipe on unchanged and ignores its end", async () => {
@@ -134,5 +132,19 @@ describe("cli console: signals", () => {
     });
     watch.close();
     expect(process.listeners("SIGTERM")).toHaveLength(0);
+  });
+
+  it("SIGUSR1 asks for a report each time, where somebody makes one, and ends nothing", () => {
+    let reports = 0;
+    const watch = watchSignals(
+      () => undefined,
+      () => reports++,
+    );
+    process.emit("SIGUSR1", "SIGUSR1");
+    process.emit("SIGUSR1", "SIGUSR1");
+    expect({ reports, received: watch.received }).toEqual({ reports: 2, received: undefined });
+    watch.close();
+    watchSignals(() => undefined).close();
+    expect(process.listenerCount("SIGUSR1")).toBe(0);
   });
 });

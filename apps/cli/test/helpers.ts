@@ -24,6 +24,23 @@ export class Capture extends Writable {
   }
 }
 
+export class FakeTerminal extends PassThrough {
+  readonly isTTY: boolean;
+  isRaw = false;
+  readonly modes: boolean[] = [];
+
+  constructor(isTTY: boolean) {
+    super();
+    this.isTTY = isTTY;
+  }
+
+  setRawMode(raw: boolean): this {
+    this.isRaw = raw;
+    this.modes.push(raw);
+    return this;
+  }
+}
+
 export interface Outcome {
   readonly status: number;
   readonly stdout: string;

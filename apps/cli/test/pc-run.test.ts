@@ -57,6 +57,7 @@ function pretended(...ends: (VmExit | Error)[]) {
       },
       mark: () => undefined,
       summary: () => SUMMARY,
+      attributes: () => Promise.reject(new Error("nobody asks")),
       close: () => void events.push(`close ${number}`),
       [Symbol.dispose]: () => undefined,
     };
@@ -192,6 +193,7 @@ describe("cli run: machine pc", () => {
         stop: () => undefined,
         mark: () => undefined,
         summary: () => SUMMARY,
+        attributes: () => Promise.reject(new Error("nobody asks")),
         close: () => undefined,
         [Symbol.dispose]: () => undefined,
       };

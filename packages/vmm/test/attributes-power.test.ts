@@ -72,8 +72,8 @@ describe("vmm attributes: a guest page of any machine", () => {
     expect(new Set(row({ vendor: "power", kvm: null }, BAR))).toEqual(new Set(["non-idempotent"]));
   });
 
-  it("but for stores to a prefetchable BAR, which the software POWER CPU may combine, and KVM does not", () => {
-    const page = { memory: "bar", access: "trapped", prefetchable: true } as const;
+  it("but for stores that are gathered, by the software POWER CPU or in the ring of x86 KVM", () => {
+    const page = { memory: "bar", access: "trapped", gathered: true } as const;
     expect(row({ vendor: "power", kvm: null }, page)).toEqual([
       "non-idempotent",
       "non-idempotent",
@@ -82,7 +82,10 @@ describe("vmm attributes: a guest page of any machine", () => {
     ]);
     expect(new Set(row({ vendor: "power", kvm }, page))).toEqual(new Set(["non-idempotent"]));
     expect(new Set(row({ vendor: "intel", kvm: null }, page))).toEqual(new Set(["UC"]));
-    expect(effectiveType({ vendor: "power", kvm: null }, { ...RAM, prefetchable: true }, "tolerant")).toBe("normal");
+    for (const vendor of ["intel", "amd"] as const) {
+      expect(row({ vendor, kvm }, page)).toEqual(["UC", "UC", "WC", "UC", "UC", "UC"]);
+    }
+    expect(effectiveType({ vendor: "power", kvm: null }, { ...RAM, gathered: true }, "tolerant")).toBe("normal");
   });
 
   it("under KVM they count as each processor has it", () => {

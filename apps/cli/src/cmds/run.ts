@@ -4,7 +4,7 @@
 import type { ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
 import { watchSignals } from "../console/signals.ts";
 import { TerminalConsole } from "../console/terminal.ts";
-import { CliError, EXIT_OK } from "../errors.ts";
+import { CliError, EXIT_OK, renderError } from "../errors.ts";
 import { checkKernelFile } from "../image/kernel.ts";
 import { type CliIo, errStyle } from "../io.ts";
 import type { Launcher } from "../launcher.ts";
@@ -58,10 +58,15 @@ class RunSession {
   private readonly launcher: Launcher;
   private readonly request: RunRequest;
   private readonly io: CliIo;
-  private readonly signals = watchSignals(() => this.leave());
+  private readonly signals = watchSignals(
+    () => this.leave(),
+    () => this.tellAttributes(),
+  );
   private terminal: TerminalConsole | undefined;
   private vm: Vm<VmSummary> | undefined;
   private leaving = false;
+  /** Reports that are on their way, one after the other. */
+  private telling: Promise<void> = Promise.resolve();
 
   constructor(launcher: Launcher, request: RunRequest, io: CliIo) {
     this.launcher = launcher;
@@ -77,6 +82,7 @@ class RunSession {
     for (;;) {
       const vm = await this.start();
       const exit = await vm.run();
+      await this.telling;
       if (exit.reason === "reset" && this.request.reboot && !this.leaving) {
         vm.close();
         continue;
@@ -84,6 +90,24 @@ class RunSession {
       await this.tell(vm);
       return exit;
     }
+  }
+
+  /** The guest goes on meanwhile. A VM that has ended has nothing to tell, and says so. */
+  private tellAttributes(): void {
+    const { vm, request, io } = this;
+    if (vm === undefined) return;
+    const report = async (): Promise<string> => {
+      try {
+        const { runningReport } = await import("../describe/running-report.ts");
+        return await runningReport(vm, request.host, errStyle(io));
+      } catch (error) {
+        return renderError(error);
+      }
+    };
+    this.telling = this.telling.then(report).then((text) => {
+      if (this.terminal === undefined) io.stderr.write(text);
+      else this.terminal.tell(text);
+    });
   }
 
   private async tell(vm: Vm<VmSummary>): Promise<void> {
@@ -129,6 +153,7 @@ class RunSession {
       messages: this.io.stderr,
       onInput: (bytes) => this.deliver(bytes),
       onQuit: () => this.leave(),
+      onAttributes: () => this.tellAttributes(),
     });
   }
 }

@@ -1,8 +1,10 @@
 // SIGINT, SIGTERM and SIGHUP end a run the same way as a key would: the first one asks, and the exit status says which
-// signal it was (128 + its number, as shells do). A second one ends the process at once.
+// signal it was (128 + its number, as shells do). A second one ends the process at once. SIGUSR1 asks for the attributes of
+// the guest's pages; while nobody watches it, it is Node's, which starts its debugger.
 import { constants } from "node:os";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const SIGNAL_ATTRIBUTES = "SIGUSR1";
 
 export interface SignalWatch {
   /** The signal that came, if any. */
@@ -12,8 +14,8 @@ export interface SignalWatch {
   close(): void;
 }
 
-/** Calls `onSignal` once, at the first signal. */
-export function watchSignals(onSignal: () => void): SignalWatch {
+/** Calls `onSignal` once, at the first signal that ends the run, and `onAttributes` at each SIGUSR1. */
+export function watchSignals(onSignal: () => void, onAttributes?: () => void): SignalWatch {
   let received: NodeJS.Signals | undefined;
   const statusOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
   const handler = (signal: NodeJS.Signals): void => {
@@ -22,6 +24,7 @@ export function watchSignals(onSignal: () => void): SignalWatch {
     onSignal();
   };
   for (const signal of SIGNALS) process.on(signal, handler);
+  if (onAttributes !== undefined) process.on(SIGNAL_ATTRIBUTES, onAttributes);
   return {
     get received() {
       return received;
@@ -31,6 +34,7 @@ export function watchSignals(onSignal: () => void): SignalWatch {
     },
     close() {
       for (const signal of SIGNALS) process.off(signal, handler);
+      if (onAttributes !== undefined) process.off(SIGNAL_ATTRIBUTES, onAttributes);
     },
   };
 }

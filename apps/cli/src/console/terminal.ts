@@ -14,12 +14,14 @@ export interface TerminalInput extends Readable {
 export interface TerminalOptions {
   readonly input: TerminalInput;
   readonly output: Writable;
-  /** For the help of Ctrl-A h, which is not the guest's. */
+  /** For what is not the guest's, such as the help of Ctrl-A h. */
   readonly messages: Writable;
   /** What is typed for the guest. */
   readonly onInput: (bytes: Uint8Array) => void;
   /** Called for Ctrl-A x, and when nobody reads the output any more. */
   readonly onQuit: () => void;
+  /** Called for Ctrl-A a. */
+  readonly onAttributes: () => void;
 }
 
 export class TerminalConsole {
@@ -43,6 +45,12 @@ export class TerminalConsole {
 
   write(bytes: Uint8Array): void {
     if (!this.options.output.destroyed) this.options.output.write(bytes);
+  }
+
+  /** Writes text that is not the guest's: on lines of its own, which a raw terminal does not begin by itself. */
+  tell(text: string): void {
+    const raw = this.options.input.isTTY === true && !this.closed;
+    this.options.messages.write(raw ? `\n${text}`.replaceAll("\n", "\r\n") : text);
   }
 
   /** Puts the terminal back and lets go of the input. */
@@ -75,7 +83,8 @@ export class TerminalConsole {
     if (guest.length > 0) this.options.onInput(guest);
     for (const action of actions) {
       if (action === "quit") this.options.onQuit();
-      else this.options.messages.write(`\r\n${ESCAPE_HELP.join("\r\n")}\r\n`);
+      else if (action === "attributes") this.options.onAttributes();
+      else this.tell(`${ESCAPE_HELP.join("\n")}\n`);
     }
   }
 }

@@ -1,6 +1,7 @@
 // One sentence on why a region has the types it has, and one on whether DMA to RAM snoops.
 // Source: the rules in @minivmm/vmm/attributes, in words.
-import type { BarFacts, ContainerFacts, GuestCpu, GuestPage } from "@minivmm/vmm/attributes";
+import type { ContainerFacts, GuestCpu } from "@minivmm/vmm/attributes";
+import type { BarOnBus } from "./page-facts.ts";
 
 /** `nonCoherent`: KVM's count of devices that may bypass the caches; null when it is not known. */
 export function explainRam(cpu: GuestCpu, nonCoherent: 0 | 1 | null): string {
@@ -25,14 +26,16 @@ export function explainRam(cpu: GuestCpu, nonCoherent: 0 | 1 | null): string {
     : "DMA may bypass the caches, so the guest's MTRRs (write-back here) and PAT decide, and its WBINVD is carried out.";
 }
 
-export function explainBar(cpu: GuestCpu, bar: BarFacts, access: GuestPage["access"]): string {
+export function explainBar(cpu: GuestCpu, { bar, access, behind, gathered }: BarOnBus): string {
+  if (access === "none") return "The guest does not decode it now: nothing answers at its addresses.";
   if (bar.kind === "io") return "Ports have no memory type: each access ends in the monitor.";
   if (bar.kind === "rom") return "vfio-pci lets nobody map an expansion ROM: each read is one request to it.";
   if (access === "trapped") {
-    if (cpu.vendor === "power" && cpu.kvm === null && bar.prefetchable) {
-      return "Each access ends in the monitor; stores through tolerant pages are gathered, up to 64 bytes for one request to vfio-pci, which cuts it into accesses of up to 8.";
-    }
-    return "Each access ends in the monitor, which makes one read or write through vfio-pci: uncached, in order, not combined.";
+    const answer = behind === "model" ? "hands it to the device model" : "makes one read or write through vfio-pci";
+    if (!gathered) return `Each access ends in the monitor, which ${answer}: uncached, in order, not combined.`;
+    const pages = cpu.vendor === "power" ? "tolerant pages are gathered" : "write-combining pages gather in KVM";
+    const burst = behind === "model" ? "burst" : "request to vfio-pci, which cuts it into accesses of up to 8";
+    return `Each access ends in the monitor; stores through ${pages}, up to 64 bytes for one ${burst}.`;
   }
   const part = bar.msixTable === true ? " (pages of the MSI-X table are trapped)" : "";
   const alone = bar.mappable === "alone" ? " if nothing shares its page" : "";
@@ -50,9 +53,9 @@ export function ramSnoops(containers: readonly ContainerFacts[]): string {
   return containers.map(({ name }, index) => `container ${name}: ${words[index]}`).join("; ");
 }
 
-function snoops({ iommu, enforcesSnoop }: ContainerFacts): string {
+function snoops({ iommu, asked, enforcesSnoop }: ContainerFacts): string {
   if (iommu !== "type1") return "always: the fabric is coherent (VFIO_DMA_CC_IOMMU is 0 on sPAPR and says nothing)";
-  if (enforcesSnoop === null) return "not known before the start";
+  if (enforcesSnoop === null) return asked ? "not known: the kernel does not say" : "not known before the start";
   return enforcesSnoop
     ? "always: the IOMMU overrides No-Snoop (VFIO_DMA_CC_IOMMU 1)"
     : "unless the device asks for No-Snoop (VFIO_DMA_CC_IOMMU 0)";

@@ -13,7 +13,7 @@ import {
   predictLockedMemory,
 } from "@minivmm/vmm/attributes";
 import type { DescribeRequest } from "../options/describe-request.ts";
-import { describedOnly } from "./attrs-report.ts";
+import { describedOnly } from "./described-facts.ts";
 
 /** "fits": at the start and in the worst case. "fits-start": what the guest may add does not. "too-little": no start. */
 export type Verdict = "fits" | "fits-start" | "too-little" | "cannot-start";

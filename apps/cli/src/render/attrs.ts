@@ -12,9 +12,12 @@ const VENDORS = { intel: "Intel", amd: "AMD", power: "POWER (radix)" } as const;
 export function renderAttrs(report: AttrsReport, style: Style): string {
   const { regions, notes } = report;
   const requests = Object.keys(regions[0]?.types ?? {});
-  const shape = ["REGION", "SIZE", "KIND", "ACCESS", ...requests].map((title) => ({ title }));
+  const running = report.now !== null;
+  const titles = ["REGION", ...(running ? ["ADDRESS"] : []), "SIZE", "KIND", "ACCESS", ...requests];
+  const shape = titles.map((title) => ({ title }));
   const rows = regions.map((region) => [
     region.name,
+    ...(running ? [addressOf(region)] : []),
     formatSize(region.bytes),
     kindOf(region),
     region.access,
@@ -30,6 +33,7 @@ export function renderAttrs(report: AttrsReport, style: Style): string {
         ["pinned by", region.pinnedBy],
         ["DMA snoops", region.dmaSnoops],
         ["why", region.explanation],
+        ...(region.now?.details ?? []),
       ],
       "  ",
     ),
@@ -39,17 +43,24 @@ export function renderAttrs(report: AttrsReport, style: Style): string {
   return `${[...headOf(report), "", style.bold(header), ...lines, guest, ...details, ...remarks].join("\n")}\n`;
 }
 
-function headOf({ machine, runnable, host, cpu, kvm, containers }: AttrsReport): string[] {
+function headOf({ machine, runnable, host, cpu, kvm, containers, now }: AttrsReport): string[] {
   const vendor = `${VENDORS[cpu.vendor]}${cpu.assumed ? " (assumed)" : ""}`;
   const where = cpu.accel === "kvm" ? "in KVM" : "in software";
-  const lines = [`machine ${machine}${runnable ? "" : " (described only)"} on ${host}: ${vendor}, CPU ${where}`];
+  const state = now !== null ? " (running)" : runnable ? "" : " (described only)";
+  const lines = [`machine ${machine}${state} on ${host}: ${vendor}, CPU ${where}`];
   if (kvm !== null) {
-    const count = kvm.nonCoherentDma === null ? "not known before the start" : String(kvm.nonCoherentDma);
+    const unknown = now === null ? "not known before the start" : "not known";
+    const count = kvm.nonCoherentDma === null ? unknown : String(kvm.nonCoherentDma);
     const assumed = kvm.rulesAssumed ? ", assumed" : "";
     lines.push(`KVM's rules of Linux ${kvm.rules}${assumed}; count of non-coherent DMA: ${count}`);
     if (containers.length > 0) lines.push(kvmDmaWords(kvm.dma));
   }
-  return lines;
+  return [...lines, ...(now ?? [])];
+}
+
+function addressOf({ now }: RegionReport): string {
+  const address = now?.address ?? null;
+  return address === null ? "-" : `0x${address.toString(16)}`;
 }
 
 function kindOf({ memory, addressBits, prefetchable }: RegionReport): string {

@@ -1,7 +1,8 @@
 // The effective memory type of a guest page, whatever the machine: one question over the tables of the three processors.
 // Source: intel.ts, amd.ts, power.ts; without KVM the guest's accesses are this program's, which has RAM write-back (or
 // normal) and BARs through vfio-pci, uncached and guarded; linux drivers/vfio/pci/vfio_pci_core.c. Of stores to prefetchable
-// BARs through pages of tolerant I/O the software POWER CPU gathers up to 64 bytes for one request.
+// BARs through pages of tolerant I/O the software POWER CPU gathers up to 64 bytes for one request; so does KVM's ring on x86,
+// through pages that are write-combining, where machine pc asks for it.
 // Invariants: a page behind which accesses are trapped has the type of the one access that answers each of them; nothing
 // allocates.
 import { type AmdType, amdType } from "./amd.ts";
@@ -17,8 +18,8 @@ export interface GuestPage {
   readonly memory: "ram" | "bar";
   /** The guest reaches it directly, or each access ends in the monitor. RAM is always mapped. */
   readonly access: "mapped" | "trapped";
-  /** Of a BAR. Default false. */
-  readonly prefetchable?: boolean;
+  /** Of a trapped BAR: stores that the guest wants combined reach the monitor together. Default false. */
+  readonly gathered?: boolean;
 }
 
 /** `kvm` null: a CPU in software. */
@@ -36,11 +37,14 @@ export function effectiveType(cpu: GuestCpu, page: GuestPage, request: GuestRequ
   const device = page.memory === "bar";
   const direct = cpu.kvm !== null && page.access === "mapped";
   if (cpu.vendor === "power") {
-    const gathered = cpu.kvm === null && page.prefetchable === true && request === "tolerant";
+    const gathered = cpu.kvm === null && page.gathered === true && request === "tolerant";
     if (!direct) return device ? (gathered ? "tolerant" : VFIO_BAR_ATTRIBUTE) : "normal";
     return radixType(device ? VFIO_BAR_ATTRIBUTE : "normal", isRadix(request) ? request : "normal");
   }
-  if (!direct) return device ? "UC" : "WB";
+  if (!direct) {
+    const gathered = cpu.kvm !== null && page.gathered === true && request === "WC";
+    return device ? (gathered ? "WC" : "UC") : "WB";
+  }
   const pat = isRadix(request) ? "WB" : request;
   if (cpu.vendor === "amd") return amdType(device, pat);
   return intelType(device ? DEVICE : RAM, pat, cpu.kvm as KvmState);
