@@ -75,6 +75,13 @@ export const FAILURES: readonly Failure[] = [
     helps: ["once"],
   },
   {
+    what: "two devices of one name, which one has by its place",
+    devices: [vfio(NVME, { id: "dev1" }), vfio(EDU)],
+    code: "USAGE_CONFIG",
+    says: [`two devices have the name "dev1"`],
+    helps: ["an id of its own"],
+  },
+  {
     what: "a container's name and a descriptor",
     devices: [vfio(NVME, { container: "a", containerFd: 5 })],
     code: "USAGE_CONFIG",

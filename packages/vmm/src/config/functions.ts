@@ -43,10 +43,14 @@ export interface EmulatedConfig {
 
 const HOST_ADDRESS = /^([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
 
-/** Functions of the host: full addresses, each once, each in one IOMMU domain. Throws VmmError USAGE_CONFIG. */
-export function checkFunctions<D extends { readonly driver: string }>(
+/**
+ * Devices with names of their own, and functions of the host: full addresses, each once, each in one IOMMU domain.
+ * Throws VmmError USAGE_CONFIG.
+ */
+export function checkFunctions<D extends { readonly driver: string; readonly id?: string }>(
   devices: readonly (D | VfioPciConfig)[],
 ): readonly (D | VfioPciConfig)[] {
+  checkNames(devices.map(({ id }, index) => id ?? `dev${index}`));
   const seen = new Set<string>();
   return devices.map((device) => {
     if (!isFunction(device)) return device;
@@ -70,6 +74,16 @@ export function checkFunctions<D extends { readonly driver: string }>(
     seen.add(host);
     return { ...device, host };
   });
+}
+
+function checkNames(names: readonly string[]): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return;
+  throw configError(
+    `two devices have the name "${twice}"`,
+    "give each an id of its own; one without is called by its place, from dev0 on",
+    { name: twice },
+  );
 }
 
 function isFunction(device: { readonly driver: string }): device is VfioPciConfig {
