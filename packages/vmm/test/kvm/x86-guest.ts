@@ -1,4 +1,5 @@
 // A VM around a guest program, whose output is kept.
+import type { CoherencyConfig } from "../../src/coherency/config.ts";
 import type { PcProgram } from "../../src/guests/pc-program.ts";
 import { createPcVm } from "../../src/pc-vm.ts";
 import type { PcSummary, TimelineStart } from "../../src/summary.ts";
@@ -21,6 +22,7 @@ export interface GuestOptions {
   readonly platform?: unknown;
   readonly since?: TimelineStart;
   readonly initrd?: Uint8Array | Promise<Uint8Array>;
+  readonly coherency?: CoherencyConfig;
 }
 
 export async function startGuest(program: PcProgram, options: GuestOptions = {}): Promise<GuestRun> {
@@ -35,6 +37,7 @@ export async function startGuest(program: PcProgram, options: GuestOptions = {})
     platform: { module: new URL("./platforms.mjs", import.meta.url).href, data: options.platform ?? {} },
     ...(options.since === undefined ? {} : { since: options.since }),
     ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
+    ...(options.coherency === undefined ? {} : { coherency: options.coherency }),
     console: {
       write: (bytes) => {
         written += new TextDecoder("latin1").decode(bytes);

@@ -44,6 +44,8 @@ export interface Sockets {
   readonly kvm: PcKvm;
   readonly ram: PcRam;
   readonly bridge: PcHostBridge;
+  /** The CPU whose access is answered, or was answered last. */
+  readonly cpu: () => number;
   /** A device had an error that it does not recover from. */
   readonly failed: (message: string) => void;
 }
@@ -95,11 +97,12 @@ export class BareBox {
         },
       });
       timeline.mark("machine created");
-      const { bridge } = machine;
+      const made = machine;
+      const { bridge } = made;
       const failed = (message: string): void => {
         this.failure ??= message;
       };
-      devices = plug?.({ kvm: this.kvm, ram, bridge, failed }) ?? NO_DEVICES;
+      devices = plug?.({ kvm: this.kvm, ram, bridge, cpu: () => made.cpu, failed }) ?? NO_DEVICES;
       if (devices !== NO_DEVICES) timeline.mark("devices taken");
       this.problems = assignResources(bridge);
     } catch (error) {

@@ -6,6 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { EINTR, type Host, realHost } from "@minivmm/host";
 import { KVM_EXIT_IO, KVM_EXIT_MMIO, type KvmVcpu } from "@minivmm/kvm";
+import type { CoherencyLog } from "../../coherency/report.ts";
 import { PcRam } from "../../machines/pc/ram.ts";
 import type { WatchDescriptor } from "../../pci/host-requests.ts";
 import { type PcSummary, Timeline } from "../../summary.ts";
@@ -39,6 +40,7 @@ class MachineThread {
   private nextWatch = 0;
   private deliver: (bytes: Uint8Array) => void = () => {};
   private box: BareBox | undefined;
+  private log: CoherencyLog | undefined;
   private started = 0;
   private runMs = 0;
 
@@ -58,8 +60,13 @@ class MachineThread {
     return this.box;
   }
 
+  private async startLog(): Promise<void> {
+    const { CoherencyLog } = await import("../../coherency/report.ts");
+    this.log = new CoherencyLog((report) => tell({ type: "coherency", report }));
+  }
+
   /** A guest without devices does not wait for passthrough and its protocols to be loaded. */
-  private async boxFor({ host, devices }: PcPlatform): Promise<BareBox> {
+  private async boxFor({ host, devices, observeDma }: PcPlatform): Promise<BareBox> {
     const options = {
       kvmHost: host.threads === undefined ? realHost() : host,
       ram: new PcRam(data.ram),
@@ -75,9 +82,11 @@ class MachineThread {
         },
       },
     };
+    if (data.coherency) await this.startLog();
     if (devices.length === 0) return new BareBox(options);
     const { PcBox } = await import("./box.ts");
-    return new PcBox({ ...options, deviceHost: host, devices, watch: this.watcher(host) });
+    const check = this.log && { log: this.log, observeDma };
+    return new PcBox({ ...options, deviceHost: host, devices, watch: this.watcher(host), check });
   }
 
   /** `pause`: models of devices finish what was asked of them at a turn of the event loop, so there has to be one. */
@@ -131,6 +140,7 @@ class MachineThread {
       devices: devices.deviceSummaries(),
       interrupts: { ...delivered, lost: box.lostInterrupts },
       exits: { ...this.exits },
+      ...this.log?.summary(),
       ...(combined === undefined ? {} : { combined: { ...combined.counters } }),
       unclaimed: { ports: ports.unclaimed, memory: machine.strayAccesses + bridge.unclaimed },
       problems: [...box.problems, ...devices.problems],

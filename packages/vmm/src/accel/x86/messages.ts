@@ -1,6 +1,7 @@
 // What the main thread of a VM and the thread of its machine tell one another. Messages are seen at a turn of the event
 // loop; the one who sends to a thread that runs the guest gets it out of there first (kick).
 import type { X86Boot } from "../../boot/index.ts";
+import type { CoherencyReport } from "../../coherency/report.ts";
 import type { SharedRam } from "../../machines/pc/shared-ram.ts";
 import type { MachineAttributes } from "../../running-attributes.ts";
 import type { PcSummary } from "../../summary.ts";
@@ -22,6 +23,8 @@ export interface MachineThreadData {
   readonly platform: PlatformSource;
   /** Milliseconds since 1970 at which the VM's timeline begins. */
   readonly origin: number;
+  /** What devices do with memory is looked at. */
+  readonly coherency: boolean;
 }
 
 export interface CpuThreadData {
@@ -51,5 +54,7 @@ export type FromMachine =
   | { readonly type: "wake"; readonly ms: number }
   | { readonly type: "attributes"; readonly attributes: MachineAttributes }
   | { readonly type: "noAttributes"; readonly error: PackedError }
+  /** The checker of DMA has found a mistake that is new. */
+  | { readonly type: "coherency"; readonly report: CoherencyReport }
   | { readonly type: "summary"; readonly summary: PcSummary }
   | { readonly type: "ended"; readonly end: RunEnd };

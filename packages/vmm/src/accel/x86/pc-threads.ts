@@ -18,11 +18,12 @@ export class PcThreads {
   private hear: (message: FromMachine) => void = (message) => this.waiting.push(message);
 
   /** Starts them. `origin` as in MachineThreadData. Throws VmmError USAGE_MEMORY_TOO_LARGE. */
-  constructor({ cpus, memoryBytes, platform }: ResolvedPcConfig, origin: number) {
+  constructor({ cpus, memoryBytes, platform, coherency: check }: ResolvedPcConfig, origin: number) {
     this.shared = new SharedState(cpus);
     this.ram = allocateRam(memoryBytes);
     const { buffer } = this.shared;
-    this.machine = startThread("machine-thread", { shared: buffer, ram: this.ram, cpus, platform, origin });
+    const coherency = check !== undefined;
+    this.machine = startThread("machine-thread", { shared: buffer, ram: this.ram, cpus, platform, origin, coherency });
     this.machine.on("message", (message: FromMachine) => this.hear(message));
     const others = Array.from({ length: cpus - 1 }, (_, index) => {
       return startThread("cpu-thread", { shared: buffer, cpu: index + 1 });

@@ -166,6 +166,9 @@ export class PcVm implements Vm<PcSummary> {
       case "noAttributes":
         this.asking.shift()?.reject(unpackError(message.error));
         break;
+      case "coherency":
+        this.config.coherency?.report?.(message.report);
+        break;
       case "summary":
         this.last = message.summary;
         break;

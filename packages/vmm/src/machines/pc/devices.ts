@@ -3,10 +3,12 @@
 // Tearing down is the reverse. Devices that name the same container (or iommufd) share an IOMMU domain.
 // Invariant: what a configuration asks for is there or the constructor has thrown and given everything back.
 import type { Host } from "@minivmm/host";
+import type { DmaWatch } from "@minivmm/pci";
 import type { VfioDevice } from "@minivmm/vfio-core";
 import type { PcKvm } from "../../accel/x86/pc-kvm.ts";
 import { cpuVendor, isAtLeast, kernelRelease } from "../../attributes/host-facts.ts";
 import { type KvmDmaFacts, kvmDmaFacts } from "../../attributes/kvm-dma.ts";
+import type { CoherencyLog } from "../../coherency/report.ts";
 import { checkFunctions, type EmulatedConfig, type VfioPciConfig } from "../../config/functions.ts";
 import { resetWhatCannotItself } from "../../pci/device-resets.ts";
 import { EmulatedEndpoint } from "../../pci/emulated.ts";
@@ -18,6 +20,7 @@ import { VfioPciEndpoint } from "../../pci/vfio-pci.ts";
 import type { DeviceSession } from "../../pci/vfio-session.ts";
 import type { ContainerNow } from "../../running-attributes.ts";
 import type { DeviceSummary, DomainSummary } from "../../summary.ts";
+import { PcDmaCheck } from "./dma-check.ts";
 import { domainName, type OpenedFunction, PcDomains } from "./domains.ts";
 import type { PcHostBridge } from "./host-bridge.ts";
 import { type PcRam, ramDma } from "./ram.ts";
@@ -34,6 +37,16 @@ export interface PcDevicesOptions {
   readonly watch: WatchDescriptor;
   /** A device had an error that it does not recover from. */
   readonly failed: (message: string) => void;
+  /** Looks at what devices do with memory. Default: nobody does. */
+  readonly check?: PcCheckOptions | undefined;
+}
+
+export interface PcCheckOptions {
+  readonly log: CoherencyLog;
+  /** As in PcDmaCheckOptions. */
+  readonly pc: () => bigint | null;
+  /** A host that tells of its functions' DMA. */
+  readonly observeDma?: ((watch: DmaWatch | null) => void) | undefined;
 }
 
 interface Plugged {
@@ -105,7 +118,8 @@ export class PcDevices {
 
   /** Never throws. */
   close(): void {
-    const { host } = this.options;
+    const { host, check } = this.options;
+    check?.observeDma?.(null);
     for (const { endpoint, requests, gone } of this.plugged) {
       if (gone) continue;
       requests.close();
@@ -139,11 +153,19 @@ export class PcDevices {
       const name = opened.find((each) => each.device === device)?.name ?? device.name;
       this.notes.set(name, [...(this.notes.get(name) ?? []), message]);
     }
+    const check = this.options.check && new PcDmaCheck({ ...this.options.check, ram: this.options.ram });
     for (const { config, name } of named) {
       const taken = opened.find((each) => each.name === name);
       if (isVfio(config)) this.plugFunction(name, config, taken as OpenedFunction);
-      else this.options.bridge.plug(new EmulatedEndpoint(name, config.device, ramDma(this.options.ram)), config.slot);
+      else this.plugModel(name, config, check);
     }
+    const names = named.flatMap(({ config, name }) => (isVfio(config) ? [[config.host, name] as const] : []));
+    if (check !== undefined && names.length > 0) this.options.check?.observeDma?.(check.watch(new Map(names)));
+  }
+
+  private plugModel(name: string, { device, slot }: EmulatedConfig, check: PcDmaCheck | undefined): void {
+    const dma = ramDma(this.options.ram);
+    this.options.bridge.plug(new EmulatedEndpoint(name, device, check?.guard(name, dma) ?? dma), slot);
   }
 
   private plugFunction(name: string, { slot }: VfioPciConfig, { device, session }: OpenedFunction): void {
