@@ -51,7 +51,8 @@ export interface PcBenchOptions {
   readonly process?: ModelProcess;
   /** Where KVM is. Default: where the devices are. */
   readonly kvm?: { readonly model: ModelledHost; readonly process: ModelProcess };
-  readonly ramBytes?: number;
+  /** Default: RAM_BYTES from 0. */
+  readonly ram?: PcRam;
 }
 
 export class PcBench implements Disposable {
@@ -64,10 +65,10 @@ export class PcBench implements Disposable {
   readonly interrupts = new NotedInterrupts();
   private readonly halves = new Uint32Array(2);
 
-  constructor({ model, devices, process = spawn(model), kvm, ramBytes = RAM_BYTES }: PcBenchOptions) {
+  constructor({ model, devices, process = spawn(model), kvm, ram }: PcBenchOptions) {
     this.model = model;
     this.process = process;
-    this.ram = new PcRam(allocateRam(ramBytes));
+    this.ram = ram ?? new PcRam(allocateRam(RAM_BYTES));
     this.box = makeBox(process, devices, { ram: this.ram, kvmProcess: kvm?.process });
     this.vm = [...(kvm?.model ?? model).kvm.vms].at(-1) as ModelVm;
     this.vm.interrupts = this.interrupts;

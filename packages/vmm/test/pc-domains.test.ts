@@ -6,7 +6,9 @@ import { type HostDescription, type ModelledHost, modelHostDescription } from "@
 import { groupNode, iommuGroupOf } from "@minivmm/vfio-core";
 import { describe, expect, it } from "vitest";
 import type { PcDeviceConfig } from "../src/machines/pc/devices.ts";
-import { PcBench, RAM_BYTES, spawn, stillHost } from "./pc-bench.ts";
+import { HIGH_RAM_START } from "../src/machines/pc/memory-map.ts";
+import { allocateRam, PcRam } from "../src/machines/pc/ram.ts";
+import { MIB, PcBench, RAM_BYTES, spawn, stillHost } from "./pc-bench.ts";
 import { NvmeGuest } from "./pc-nvme.ts";
 
 const NVME = "0000:02:00.0";
@@ -75,6 +77,33 @@ describe("pc passthrough: containers", () => {
     expect(bench.process.mm.lockedPages).toBe(2 * RAM_PAGES);
     expect(bench.vm.assignedDeviceCount).toBe(2);
     expectWorkingDisk(bench, 2);
+  });
+
+  it("DMA reaches RAM above 4 GiB too, and nothing between", () => {
+    const devices = [[vfio(NVME)], [vfio(NVME, { iommufd: { id: "i" } })]];
+    for (const each of devices) {
+      const { model } = stillHost(withIommufd({ deviceCdev: true }));
+      const ram = new PcRam({
+        pieces: [0, HIGH_RAM_START].map((start) => ({
+          start,
+          buffer: allocateRam(MIB).pieces[0]?.buffer as SharedArrayBuffer,
+        })),
+      });
+      using bench = new PcBench({ model, devices: each, ram });
+      const nvme = new NvmeGuest(bench, 1);
+      nvme.start();
+      nvme.identify(HIGH_RAM_START + 0x8000);
+      expect([nvme.statusOf(), nvme.serial(HIGH_RAM_START + 0x8000)]).toEqual([0, "guest-disk"]);
+      nvme.identify(HIGH_RAM_START + MIB);
+      expect(nvme.statusOf()).not.toBe(0);
+      nvme.identify(0xfee0_0000);
+      expect(nvme.statusOf()).not.toBe(0);
+      expect([...bench.vm.slots.values()].map(({ start, size }) => [start, size])).toEqual([
+        [0, MIB],
+        [HIGH_RAM_START, MIB],
+      ]);
+      expect(bench.box.devices.domainSummaries()[0]?.mappedBytes).toBe(2 * MIB);
+    }
   });
 
   it("KVM hears of DMA that does not snoop", () => {

@@ -217,6 +217,22 @@ describe("pc passthrough: MSI and pins", () => {
     expect(bench.interrupts.take()).toEqual([`line ${edu.config(0x3c, 1)} up`]);
   });
 
+  it("a line that the host does not share is missed once, and had when it is free", () => {
+    const [first, second] = ["0000:00:01.0", "0000:00:05.0"] as const;
+    using guest = guestWith("q35", [first, second], { nointxmask: true });
+    const { bench } = guest;
+    const [owner, waiting] = [bench.slot(1), bench.slot(2)];
+    waiting.enable();
+    waiting.setReg(EDU_RAISE, 1);
+    expect(bench.interrupts.take()).toEqual([]);
+    expect(bench.problems("dev1").filter((each) => each.startsWith("enable intx"))).toEqual([
+      expect.stringMatching(/^enable intx: 0000:00:05\.0 cannot enable INTx: line \d+ of the host is used/),
+    ]);
+    owner.setMsi(0x51);
+    waiting.setConfig(0x3c, waiting.config(0x3c, 1), 1);
+    expect(bench.interrupts.take()).toEqual([`line ${waiting.config(0x3c, 1)} up`]);
+  });
+
   it("two functions share a line", () => {
     const { model } = stillHost("desktop");
     using bench = new PcBench({

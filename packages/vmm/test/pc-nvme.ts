@@ -60,7 +60,8 @@ export class NvmeGuest {
   /** What it has answered. */
   serial(address = 0x2_0000): string {
     const bytes = new Uint8Array(20);
-    this.bench.ram.low.readBytes(address + 4, bytes);
+    const piece = this.bench.ram.pieceOf(address, 4096);
+    piece?.memory.readBytes(address + 4 - piece.start, bytes);
     return new TextDecoder().decode(bytes).trim();
   }
 
@@ -114,7 +115,8 @@ export class NvmeGuest {
     low.fill(at, 64, 0);
     low.setU32le(at, opcode | (queue.issued << 16));
     low.setU32le(at + 4, namespace);
-    low.setU32le(at + 24, address);
+    low.setU32le(at + 24, address % 2 ** 32);
+    low.setU32le(at + 28, Math.floor(address / 2 ** 32));
     for (const [i, value] of dwords.entries()) low.setU32le(at + 40 + i * 4, value);
     queue.issued++;
     this.fn.setReg(DOORBELLS + queue.id * 8, queue.issued % ENTRIES);

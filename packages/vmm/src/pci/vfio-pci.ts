@@ -264,6 +264,7 @@ export class VfioPciEndpoint implements PciEndpoint {
   }
 
   private problem(message: string): void {
-    if (this.problems.length < PROBLEMS_MAX) this.problems.push(message);
+    // What failed is tried again when the guest writes its registers again.
+    if (this.problems.length < PROBLEMS_MAX && !this.problems.includes(message)) this.problems.push(message);
   }
 }
