@@ -23,20 +23,23 @@ function start(argv: readonly string[], stdin: "ignore" | "pipe" = "ignore") {
   });
   child.stderr?.on("data", (chunk: Buffer) => {
     stderr += chunk.toString();
+    for (const look of waiting) look();
   });
   const ended = new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
     child.on("close", (status) => resolve({ status, stdout, stderr }));
   });
-  /** Resolves when standard output contains a text. */
-  const said = (text: string): Promise<void> =>
+  const until = (done: () => boolean): Promise<void> =>
     new Promise((resolve) => {
       const look = (): void => {
-        if (stdout.includes(text)) resolve();
+        if (done()) resolve();
       };
       waiting.push(look);
       look();
     });
-  return { child, ended, said };
+  /** Resolves when standard output contains a text; the other one, standard error. */
+  const said = (text: string): Promise<void> => until(() => stdout.includes(text));
+  const complained = (text: string): Promise<void> => until(() => stderr.includes(text));
+  return { child, ended, said, complained };
 }
 
 function guestFile(bytes: Uint8Array): string {
@@ -62,6 +65,22 @@ describe("cli process", () => {
       expect(status).toBe(expected);
       expect(stderr).toContain("guest entered");
     }
+  });
+
+  it("tells of the guest's pages at SIGUSR1, and the guest goes on", async () => {
+    const kernel = guestFile(echoGuest());
+    const argv = ["-m", "64", "-kernel", kernel, "-host", "model:power9", "-device", "edu"];
+    const { child, ended, said, complained } = start(argv, "pipe");
+    await said("up\n");
+    child.kill("SIGUSR1");
+    await complained("dev0 BAR 0\n");
+    child.stdin?.write("anybody there?\n");
+    await said("anybody there?\n");
+    child.kill("SIGTERM");
+    const { status, stderr } = await ended;
+    expect(status).toBe(143);
+    expect(stderr).toMatch(/^machine pseries \(running\) on modelled host power9: /);
+    expect(stderr).not.toContain("Debugger");
   });
 
   it("ends by itself when the guest does, though its input stays open, and ignores the input's end", async () => {

@@ -7,7 +7,7 @@ import { al, dx, eax } from "@minivmm/x86asm";
 import { describe, expect, it } from "vitest";
 import { main } from "../../src/cli.ts";
 import type { TerminalInput } from "../../src/console/terminal.ts";
-import { Capture, cli, temporaryFolder } from "../helpers.ts";
+import { Capture, cli, FakeTerminal, temporaryFolder } from "../helpers.ts";
 
 const COM1 = 0x3f8;
 const PCI_ADDRESS = 0xcf8;
@@ -38,18 +38,21 @@ function isInSlot(guest: PcProgram, slot: number, ids: number): void {
 }
 
 /** A terminal's streams, and a promise of what the guest will have said. */
-function terminal() {
-  const stdin = new PassThrough() as TerminalInput;
-  const stdout = new Capture();
-  const said = async (text: string): Promise<void> => {
-    while (!stdout.text.includes(text)) await new Promise((resolve) => stdout.once("heard", resolve));
+function terminal(input: PassThrough = new PassThrough()) {
+  const stdin = input as unknown as TerminalInput;
+  const [stdout, stderr] = [new Capture(), new Capture()];
+  for (const stream of [stdout, stderr]) {
+    const write = stream._write.bind(stream);
+    stream._write = (chunk, encoding, done) => {
+      write(chunk, encoding, done);
+      stream.emit("heard");
+    };
+  }
+  const heard = async (stream: Capture, text: string, times = 1): Promise<void> => {
+    while (stream.text.split(text).length <= times) await new Promise((resolve) => stream.once("heard", resolve));
   };
-  const write = stdout._write.bind(stdout);
-  stdout._write = (chunk, encoding, done) => {
-    write(chunk, encoding, done);
-    stdout.emit("heard");
-  };
-  return { io: { stdin, stdout, stderr: new Capture(), env: {} }, said };
+  const said = (text: string): Promise<void> => heard(stdout, text);
+  return { io: { stdin, stdout, stderr, env: {} }, said, heard };
 }
 
 describe("cli run on KVM: machine pc", () => {
@@ -120,6 +123,36 @@ describe("cli run on KVM: machine pc", () => {
     io.stdin.push("ada!");
     expect(await status).toBe(0);
     expect(io.stdout.text).toBe("name? ada!");
+  });
+
+  it("Ctrl-A a and SIGUSR1 tell of the pages of a guest that spins, which goes on", async () => {
+    const argv = program(temporaryFolder(), (guest) => {
+      guest.print("up\n");
+      guest.spin();
+    });
+    const stdin = new FakeTerminal(true);
+    const { io, said, heard } = terminal(stdin);
+    const devices = ["-host", "model:desktop,memlock=1G", "-device", "vfio,host=02:00.0,id=disk", "-device", "edu"];
+    const status = main([...argv, ...devices, "-smp", "2"], io);
+    await said("up\n");
+    stdin.write("\x01a");
+    await heard(io.stderr, "\r\nmachine pc (running) on modelled host desktop: ");
+    process.kill(process.pid, "SIGUSR1");
+    await heard(io.stderr, "\r\nmachine pc (running) on modelled host desktop: ", 2);
+    stdin.write("\x01x");
+    expect(await status).toBe(0);
+    expect(io.stdout.text).toBe("up\n");
+    const [first, second] = io.stderr.text
+      .replaceAll("\r\n", "\n")
+      .trim()
+      .split(/\n\n(?=machine pc)/);
+    expect(second).toBe(first);
+    expect(first).toContain("; count of non-coherent DMA: 0\n");
+    expect(first).toContain("this process has 32 MiB of locked memory (VmLck)\n");
+    expect(first).toMatch(/\nRAM +0x0 +32 MiB +RAM +mapped /);
+    expect(first).toMatch(/\n0000:02:00\.0 BAR 0 +0xc\w+ +16 KiB +64-bit +trapped +UC +UC +UC /);
+    expect(first).toMatch(/\ndev1 BAR 0 +0xc\w+ +1 MiB +32-bit +trapped +UC +UC +UC /);
+    expect(first).toContain("pinned now  all 32 MiB, for container default\n");
   });
 
   it("has a function of a modelled host and device models on its bus", async () => {
