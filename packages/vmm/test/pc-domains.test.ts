@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import type { PcDeviceConfig } from "../src/machines/pc/devices.ts";
 import { HIGH_RAM_START } from "../src/machines/pc/memory-map.ts";
 import { allocateRam, PcRam } from "../src/machines/pc/ram.ts";
-import { MIB, PcBench, RAM_BYTES, spawn, stillHost } from "./pc-bench.ts";
+import { MIB, makeBox, PcBench, RAM_BYTES, spawn, stillHost } from "./pc-bench.ts";
 import { NvmeGuest } from "./pc-nvme.ts";
 
 const NVME = "0000:02:00.0";
@@ -129,6 +129,19 @@ describe("pc passthrough: containers", () => {
     expect(groupIsFree(model, NVME)).toBe(false);
     process.close(groupFd);
     expect(groupIsFree(model, NVME)).toBe(true);
+  });
+
+  it("can be given the same descriptors again after it was refused something", () => {
+    const { model } = stillHost("desktop");
+    const process = spawn(model, { memlock: MIB });
+    const groupFd = process.open(groupNode(process, iommuGroupOf(process, NVME)), O_RDWR);
+    const containerFd = process.open("/dev/vfio/vfio", O_RDWR);
+    const devices = [vfio(NVME, { groupFd, containerFd })];
+    expect(() => makeBox(process, devices)).toThrow(/locked memory/);
+    expect(process.fds.list()).toEqual([groupFd, containerFd]);
+    const ram = new PcRam(allocateRam(MIB));
+    using bench = new PcBench({ model, process, devices, ram });
+    expectWorkingDisk(bench);
   });
 
   it("functions that name the same descriptor share it", () => {

@@ -202,10 +202,14 @@ describe("pc passthrough: BARs without exits", () => {
     fn.setConfig(0x10, address + 0x10_0000);
     fn.setConfig(4, 2, 2);
     expect(shown()).toEqual([[address + 0x10_0000, 0x2000]]);
+    // The mapping itself is kept, and goes with the VM: it would keep the device open.
+    const areas = bench.process.mm.areas.length;
     // Sizing writes all ones, which is outside the window.
     fn.setConfig(0x10, 0xffff_ffff);
     fn.setConfig(0x14, 0xffff_ffff);
     expect(shown()).toEqual([]);
+    bench.box.close();
+    expect(bench.process.mm.areas).toHaveLength(areas - 1);
   });
 
   it("shows nothing where two BARs lie on one another, and both when they part", () => {
