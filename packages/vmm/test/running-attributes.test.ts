@@ -4,7 +4,9 @@ import { type HostDescription, modelHost, modelHostDescription } from "@minivmm/
 import { EduDevice, VgaDevice } from "@minivmm/pci/devices";
 import { describe, expect, it } from "vitest";
 import type { DeviceConfig } from "../src/config.ts";
+import { FRAMES_PASS, FRAMES_RAM, framesProgram } from "../src/guests/index.ts";
 import type { PcDeviceConfig } from "../src/machines/pc/devices.ts";
+import type { RunningAttributes } from "../src/running-attributes.ts";
 import { createVm } from "../src/vm.ts";
 import { PcBench, RAM_BYTES, registersAsMemory, spawn, stillHost } from "./pc-bench.ts";
 import { printAndEnd, spin } from "./small-guests.ts";
@@ -136,6 +138,35 @@ describe("vmm running attributes: machine pseries", () => {
       code: "VM_STATE",
       message: expect.stringContaining("ended"),
     });
+  });
+
+  it("counts what a guest draws in bursts, where it is drawn", async () => {
+    using model = modelHost("power9");
+    let told: Promise<RunningAttributes> | undefined;
+    using vm = await createVm(model.spawn(), {
+      machine: "pseries",
+      memoryBytes: FRAMES_RAM,
+      kernel: { bytes: framesProgram([{ bytes: 4096, frames: 1, warmUp: 0, mapping: "tolerant" }]) },
+      devices: [{ driver: "emulated", device: new VgaDevice(), id: "display" }],
+      clock: "instructions",
+      console: {
+        write: (bytes) => {
+          // The last thing that the guest says.
+          if (new TextDecoder().decode(bytes).includes(FRAMES_PASS)) told = vm.attributes();
+        },
+      },
+    });
+    expect((await vm.run()).reason).toBe("power-off");
+    const { bars, combined } = (await told) as RunningAttributes;
+    expect(combined?.bursts).toBe(vm.summary().exits.burst);
+    expect(combined?.bursts).toBeGreaterThanOrEqual(4096 / 64);
+    expect(bars[0]).toMatchObject({
+      device: "display",
+      prefetchable: true,
+      burstable: true,
+      address: expect.any(Number),
+    });
+    expect(bars[0]?.writes?.bytes).toBe(4096);
   });
 
   it("has names for containers, and none without functions", async () => {

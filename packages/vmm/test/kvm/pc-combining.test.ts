@@ -145,9 +145,13 @@ describe("pc on KVM: write-combining", () => {
     const end = exit();
     await said("filled");
     await new Promise((resolve) => setTimeout(resolve, 200));
+    const told = await vm.attributes();
     vm.stop();
     await end;
     const { stores = 0, bytes } = vm.summary().combined ?? {};
+    expect(told.combined).toEqual(vm.summary().combined);
+    expect(told.bars[0]).toMatchObject({ device: "vga", index: 0, address: BAR, prefetchable: true, burstable: true });
+    expect(told.bars[0]?.writes?.bursts).toBeGreaterThan(0);
     expect(stores).toBeGreaterThan(PAGE / 8 - LOOK - 10);
     expect(bytes).toBe(stores * 8);
   });
