@@ -1,7 +1,7 @@
 // `minivmm run`: from a typed request to an exit status. The machine is made on its host and runs when the files for it have
 // been read and checked; what was opened is closed in reverse order however the run ends. Only the machine that was asked
 // for is loaded, and what shows the summary after the run.
-import type { ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
+import type { CoherencyReport, ConsoleBackend, Vm, VmExit, VmSummary } from "@minivmm/vmm";
 import { watchSignals } from "../console/signals.ts";
 import { TerminalConsole } from "../console/terminal.ts";
 import { CliError, EXIT_OK, renderError } from "../errors.ts";
@@ -104,10 +104,20 @@ class RunSession {
         return renderError(error);
       }
     };
-    this.telling = this.telling.then(report).then((text) => {
-      if (this.terminal === undefined) io.stderr.write(text);
-      else this.terminal.tell(text);
+    this.telling = this.telling.then(report).then((text) => this.say(text));
+  }
+
+  /** A line for each mistake, in the order in which they were found. */
+  private found(report: CoherencyReport): void {
+    this.telling = this.telling.then(async () => {
+      const { coherencyLine } = await import("../render/coherency.ts");
+      this.say(`minivmm: iommu check: ${coherencyLine(report)}\n`);
     });
+  }
+
+  private say(text: string): void {
+    if (this.terminal === undefined) this.io.stderr.write(text);
+    else this.terminal.tell(text);
   }
 
   private async tell(vm: Vm<VmSummary>): Promise<void> {
@@ -137,7 +147,7 @@ class RunSession {
         this.deliver = deliver;
       },
     };
-    const vm = await this.launcher.launch(console);
+    const vm = await this.launcher.launch(console, (report) => this.found(report));
     this.vm = vm;
     if (this.leaving) vm.stop();
     if (this.request.console === "stdio") this.takeTerminal();

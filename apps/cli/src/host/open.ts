@@ -2,12 +2,15 @@
 // Models of hosts are loaded when one is asked for; a guest on the real host does not wait for them.
 import { type Host, realHost } from "@minivmm/host";
 import type { ModelHostOptions } from "@minivmm/model-host";
+import type { DmaWatch } from "@minivmm/pci";
 import type { HostRequest } from "../options/host.ts";
 
 export interface OpenedHost extends Disposable {
   readonly host: Host;
   /** For people: "this machine" or "modelled host power9". */
   readonly title: string;
+  /** Modelled hosts alone: tells of the DMA of their functions, or nobody with null. */
+  readonly observeDma?: (watch: DmaWatch | null) => void;
   close(): void;
 }
 
@@ -21,10 +24,11 @@ export async function openHost(request: HostRequest, options: ModelHostOptions =
   const { name, ...spec } = request.spec;
   const model = modelHost(name, { ...spec, ...options });
   const host = model.spawn();
-  return opened(host, `modelled host ${name}`, () => {
+  const end = (): void => {
     host.exit();
     model.close();
-  });
+  };
+  return { ...opened(host, `modelled host ${name}`, end), observeDma: (watch) => model.topology.watchDma(watch) };
 }
 
 /** `end` is called once. */

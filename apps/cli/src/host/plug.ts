@@ -47,8 +47,10 @@ function deviceConfig(request: DeviceRequest, clock: ModelClock): DeviceConfig {
   const { id, slot } = request;
   const placed = { ...(id === undefined ? {} : { id }), ...(slot === undefined ? {} : { slot }) };
   if (request.driver === "edu") {
-    const device = edu(clock.after === undefined ? {} : { after: clock.after });
-    return { driver: "emulated", device, ...placed };
+    const { noSnoop = false } = request;
+    const { after } = clock;
+    const timers = after === undefined ? {} : { after: (ms: number, run: () => void) => after.call(clock, ms, run) };
+    return { driver: "emulated", device: edu({ ...timers, noSnoop }), ...placed };
   }
   const disk = fileDisk(request.file, { readonly: request.readonly });
   const serial = request.serial === undefined ? {} : { serial: request.serial };

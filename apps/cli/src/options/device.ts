@@ -19,6 +19,8 @@ export interface NvmeRequest extends Placed {
 
 export interface EduRequest extends Placed {
   readonly driver: "edu";
+  /** Its DMA asks that no cache be snooped. */
+  readonly noSnoop?: boolean;
 }
 
 /** Functions on the PCI bus. */
@@ -51,7 +53,10 @@ const DRIVERS: Readonly<Record<string, (properties: Properties, placed: Placed, 
     const { file, readonly } = takeDrive(properties, drives);
     return { driver: "nvme", file, readonly, ...(serial === undefined ? {} : { serial }), ...placed };
   },
-  edu: (_properties, placed) => ({ driver: "edu", ...placed }),
+  edu: (properties, placed) => {
+    const noSnoop = properties.onOff("nosnoop");
+    return { driver: "edu", ...(noSnoop === undefined ? {} : { noSnoop }), ...placed };
+  },
 };
 /** Drivers of the VIO and SCSI buses: what they make is complete only when all of them are known. */
 const SCSI_DRIVERS: Readonly<Record<string, (properties: Properties, id: string | undefined, parts: Parts) => void>> = {

@@ -3,6 +3,7 @@
 import { usageError } from "../errors.ts";
 import { type Accel, parseAccel } from "./accel.ts";
 import type { Given } from "./given.ts";
+import { type CheckRequest, readGlobals } from "./iommu-check.ts";
 import type { Properties } from "./properties.ts";
 import { parseSmp } from "./smp.ts";
 
@@ -12,6 +13,8 @@ export interface PcRequest {
   readonly cpus: number;
   /** "soft" can be described and not run. */
   readonly accel: Accel;
+  /** What devices do with memory is looked at. */
+  readonly coherency?: CheckRequest;
 }
 
 /** Properties of -machine whose only possible value says what is so anyway. */
@@ -44,11 +47,13 @@ export function readPc(given: Given, properties: Properties, memoryBytes: number
   }
   properties.finish();
   checkCpu(given.last("cpu"));
-  const [global] = given.all("global");
+  const { check, others } = readGlobals(given.all("global"), "pc");
+  const [global] = others;
   if (global !== undefined) {
     throw usageError(`-global ${global}: machine pc has no such property`, "leave -global out");
   }
-  return { machine: "pc", memoryBytes, cpus: parseSmp(given.last("smp")), accel };
+  const coherency = check === undefined ? {} : { coherency: check };
+  return { machine: "pc", memoryBytes, cpus: parseSmp(given.last("smp")), accel, ...coherency };
 }
 
 /** QEMU's `max` is `host` under KVM. */

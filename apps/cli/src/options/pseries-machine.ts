@@ -2,6 +2,7 @@
 import { usageError } from "../errors.ts";
 import { type Accel, parseAccel } from "./accel.ts";
 import type { Given } from "./given.ts";
+import { type CheckRequest, readGlobals } from "./iommu-check.ts";
 import { Properties } from "./properties.ts";
 import { parseSize } from "./size.ts";
 import { suggestion } from "./suggest.ts";
@@ -16,6 +17,8 @@ export interface PseriesRequest {
   /** Offer dynamic DMA windows to the guest. */
   readonly ddw?: boolean;
   readonly dmaWindowBytes?: number;
+  /** What devices do with memory is looked at. */
+  readonly coherency?: CheckRequest;
 }
 
 const PHB = "spapr-pci-host-bridge";
@@ -29,7 +32,14 @@ export function readPseries(given: Given, properties: Properties, memoryBytes: n
   properties.finish();
   checkCpu(given.last("cpu"), accel);
   checkSmp(given.last("smp"));
-  const request = { machine: "pseries", memoryBytes, clock, accel, vfioAccel, ...parseGlobals(given, ddw) };
+  const { check: coherency, others } = readGlobals(given.all("global"), "pseries");
+  if (coherency !== undefined && accel === "kvm") {
+    throw usageError(
+      "-global iommu.check: KVM tells nothing of caches, and keeps DMA windows to itself",
+      "leave out -enable-kvm: the CPU in software can be looked at",
+    );
+  }
+  const request = { machine: "pseries", memoryBytes, clock, accel, vfioAccel, coherency, ...parseGlobals(others, ddw) };
   return Object.fromEntries(
     Object.entries(request).filter(([, value]) => value !== undefined),
   ) as unknown as PseriesRequest;
@@ -55,16 +65,19 @@ function checkSmp(text: string | undefined): void {
   properties.finish();
 }
 
-function parseGlobals(given: Given, machineDdw: boolean | undefined) {
+function parseGlobals(globals: readonly string[], machineDdw: boolean | undefined) {
   let ddw = machineDdw;
   let dmaWindowBytes: number | undefined;
-  for (const text of given.all("global")) {
+  for (const text of globals) {
     const match = /^([^.=]+)\.([^=]+)=(.*)$/.exec(text);
     if (match === null)
       throw usageError(`-global: "${text}" is not DRIVER.PROPERTY=VALUE`, `for example ${PHB}.ddw=off`);
     const [, driver = "", property = "", value = ""] = match;
     if (driver !== PHB) {
-      throw usageError(`-global: unknown driver "${driver}"`, suggestion(driver, [PHB], `known: ${PHB}`));
+      throw usageError(
+        `-global: unknown driver "${driver}"`,
+        suggestion(driver, [PHB, "iommu"], `known: ${PHB}, iommu`),
+      );
     }
     const properties = new Properties(`-global ${PHB}`, `${property}=${value.replaceAll(",", ",,")}`);
     ddw = properties.onOff("ddw") ?? ddw;

@@ -59,7 +59,8 @@ export const RUN_OPTIONS: OptionTable = [
   {
     name: "global",
     value: "DRIVER.PROP=VALUE",
-    describe: "spapr-pci-host-bridge.dma_win_size=SIZE (dma-win-size is the same) or .ddw=on|off",
+    describe:
+      "pseries: spapr-pci-host-bridge.dma_win_size=SIZE (dma-win-size is the same) or .ddw=on|off; iommu.check=coherency: tell DMA that misses caches or mappings",
     repeated: true,
     group: "Machine",
   },
@@ -71,7 +72,7 @@ export const RUN_OPTIONS: OptionTable = [
     name: "device",
     value: "DRIVER,...",
     describe:
-      "vfio,host=BDF[,vfiofd=N][,uiommufd=N][,container=NAME] or, for pc, vfio,host=BDF,iommufd=ID[,fd=N] passes a function of the host through; nvme,drive=ID and edu are device models; spapr-vscsi[,id=S][,reg=UNIT] is a SCSI adapter of pseries, scsi-hd,drive=ID[,bus=S.0] a disk on it",
+      "vfio,host=BDF[,vfiofd=N][,uiommufd=N][,container=NAME] or, for pc, vfio,host=BDF,iommufd=ID[,fd=N] passes a function of the host through; nvme,drive=ID and edu[,nosnoop=on] are device models; spapr-vscsi[,id=S][,reg=UNIT] is a SCSI adapter of pseries, scsi-hd,drive=ID[,bus=S.0] a disk on it",
     repeated: true,
     group: "Devices",
   },

@@ -11,7 +11,7 @@ import { timelineStart } from "./start-time.ts";
 
 /** The first machine's timeline begins with the process, if that was `started` for it; `create` makes a VM. */
 export function pcLauncher(
-  { memoryBytes, cpus }: PcRequest,
+  { memoryBytes, cpus, coherency }: PcRequest,
   { host, kernel, append, devices }: RunRequest,
   initrd: Promise<Uint8Array> | undefined,
   started?: ProcessStart,
@@ -20,7 +20,7 @@ export function pcLauncher(
   const data: PcPlatformData = { host, devices: devices.filter(isPciDevice) };
   let since = started === undefined ? undefined : timelineStart(started);
   return {
-    launch(console) {
+    launch(console, report) {
       const first = since;
       since = undefined;
       return create({
@@ -33,6 +33,7 @@ export function pcLauncher(
         console,
         platform: { module: platformUrl(), data },
         ...(first === undefined ? {} : { since: first }),
+        ...(coherency === undefined ? {} : { coherency: report === undefined ? {} : { report } }),
       });
     },
     [Symbol.dispose]: () => undefined,

@@ -22,6 +22,7 @@ export async function openPlatform(data: unknown, clock: PlatformClock): Promise
     return {
       host: opened.host,
       devices,
+      observeDma: opened.observeDma,
       close() {
         close();
         opened.close();

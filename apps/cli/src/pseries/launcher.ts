@@ -15,7 +15,9 @@ export async function pseriesLauncher(
   const archive = await initrd;
   const opened = await openHost(host);
   return {
-    async launch(console) {
+    async launch(console, report) {
+      const { observeDma } = opened;
+      const { coherency } = machine;
       const devices = deviceConfigs(requests);
       try {
         return await createVm(opened.host, {
@@ -25,6 +27,7 @@ export async function pseriesLauncher(
           ...(archive === undefined ? {} : { initrd: archive }),
           devices,
           console,
+          ...(coherency === undefined ? {} : { coherency: { ...coherency, ...given({ report, observeDma }) } }),
         });
       } catch (error) {
         closeDevices(devices);
@@ -33,4 +36,9 @@ export async function pseriesLauncher(
     },
     [Symbol.dispose]: () => opened.close(),
   };
+}
+
+/** Without what is undefined. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

@@ -3,6 +3,7 @@
 import type { MachineSummary, PcSummary, PseriesSummary, VmSummary } from "@minivmm/vmm";
 import { kvmDmaWords } from "../describe/kvm-dma-words.ts";
 import { startMs } from "../pc/start-time.ts";
+import { coherencyLines } from "./coherency.ts";
 import { columns } from "./columns.ts";
 import { duration, grouped, large } from "./numbers.ts";
 import type { Style } from "./style.ts";
@@ -39,6 +40,7 @@ function pseriesSections(summary: PseriesSummary): Section[] {
     ["TCE hypercalls", [...tceCalls(summary), ...tceWindows(summary)]],
     ["DMA mapping", dma(summary)],
     ["Devices", [...deviceLines(summary), ...vioLines(summary)]],
+    ["IOMMU check", coherencyLines(summary)],
     ["Interrupts", counts(summary.interrupts)],
   ];
 }
@@ -49,6 +51,7 @@ function pcSections(summary: PcSummary): Section[] {
     ["Guest", pcGuest(summary)],
     ["IOMMU domains", domainLines(summary)],
     ["Devices", deviceLines(summary)],
+    ["IOMMU check", coherencyLines(summary)],
     ["Interrupts from this program", counts(summary.interrupts)],
   ];
 }
