@@ -1,7 +1,6 @@
 // -global iommu.check=coherency: what devices do with memory is looked at, and mistakes of the guest's drivers are told. QEMU has
 // nothing like it; the spelling is that of its properties.
 import { usageError } from "../errors.ts";
-import type { MachineName } from "./machine.ts";
 import { Properties } from "./properties.ts";
 
 export interface CheckRequest {
@@ -19,7 +18,7 @@ const DRIVER = "iommu.";
 const OWNER = "-global iommu";
 
 /** Throws CliError USAGE_OPTION. */
-export function readGlobals(texts: readonly string[], machine: MachineName): Globals {
+export function readGlobals(texts: readonly string[], machine: "pseries" | "pc"): Globals {
   const own = texts.filter((text) => text.startsWith(DRIVER));
   const others = texts.filter((text) => !text.startsWith(DRIVER));
   if (own.length === 0) return { others };
