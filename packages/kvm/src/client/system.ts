@@ -64,10 +64,11 @@ export class KvmSystem implements Disposable {
 
   /** A new VM. `type` is 0 on x86; on powerpc 0 (default), 1 (HV) or 2 (PR). */
   createVm(type = 0): KvmVm {
+    const runPageBytes = this.vcpuMmapSize();
     const fd = check(this.host.ioctl(this.fd, kvmRequests(this.host.arch).KVM_CREATE_VM, type), "KVM_CREATE_VM", {
       type,
     });
-    return new KvmVm(this.host, fd, this.vcpuMmapSize());
+    return new KvmVm(this.host, fd, runPageBytes);
   }
 
   close(): void {

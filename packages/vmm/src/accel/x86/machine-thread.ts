@@ -121,7 +121,7 @@ class MachineThread {
       }
       if (reason === -EINTR) await eventLoopTurn();
       else await null;
-      clock.look();
+      clock.look(reason === -EINTR);
     }
   }
 

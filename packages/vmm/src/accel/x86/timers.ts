@@ -37,16 +37,17 @@ export class ThreadTimers implements PlatformClock {
   }
 
   /**
-   * Runs what is due, earliest first, and asks to be woken for what is not. What is set meanwhile waits for the next look:
+   * Runs what is due, earliest first, and asks to be woken for what is not; a look that nobody woke the thread for need not
+   * ask, because the wake-up is still to come. What is set meanwhile waits for the next look:
    * one that takes longer than its period must leave time for the guest.
    */
-  look(): void {
+  look(woken = true): void {
     const now = this.now();
     const end = this.nextNumber;
     while (this.timers.length > 0) {
       const next = this.timers.reduce((first, timer) => (timer.due < first.due ? timer : first));
       if (next.due > now || next.number >= end) {
-        this.wakeAfter(Math.max(next.due - this.now(), 0));
+        if (woken) this.wakeAfter(Math.max(next.due - this.now(), 0));
         return;
       }
       this.timers.splice(this.timers.indexOf(next), 1);
