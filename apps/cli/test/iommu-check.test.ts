@@ -2,6 +2,7 @@
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import type { PciDevice } from "@minivmm/pci";
 import type { CoherencyReport } from "@minivmm/vmm";
 import { bareDiskProgram, diskPattern } from "@minivmm/vmm/guests";
 import { describe, expect, it } from "vitest";
@@ -89,7 +90,7 @@ describe("cli iommu check: options", () => {
     }
     const clock = new Clock();
     const [loose, plain] = deviceConfigs(request("-device", "edu,nosnoop=on", "-device", "edu").devices, clock).map(
-      (config) => (config as { device: import("@minivmm/pci").PciDevice }).device,
+      (config) => (config as { device: PciDevice }).device,
     );
     const express = 0x10;
     expect([loose, plain].map((device) => (device?.config.findCapability(express) ?? 0) > 0)).toEqual([true, false]);

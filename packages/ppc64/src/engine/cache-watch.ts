@@ -1,6 +1,7 @@
 // For whoever wants to know what a data cache would hold: the engine has none, and tells somebody else which pages the guest
-// loads from and stores to, and which blocks it flushes. A page is told of once; accesses that matter one by one are kept out of the soft
-// TLBs, so that each of them comes by here. Nothing that the guest does turns out otherwise for it.
+// loads from and stores to, and which blocks it flushes. A page is told of once; accesses that matter one by one are kept out
+// of the soft TLBs, so that each of them comes by here. Nothing turns out otherwise for the guest, but for the instruction at
+// which an interrupt comes.
 // Source: Power ISA 3.0B Book II 4.3.2 (dcbst, dcbf), 4.6.3 (sync), Book III 5.7.10.2 (radix attributes: 0x20 and 0x30 are
 // caching inhibited). dcbf with L 1 and 3 leaves caches outside of the core alone, so it says nothing about memory.
 // Invariant: without somebody to tell, dcbf, dcbst and sync cost what they do in the interpreter, and no access comes by here.

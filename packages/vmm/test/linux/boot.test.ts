@@ -39,7 +39,7 @@ interface Boot {
 async function boot(
   more: Partial<VmConfig> = {},
   device: "vfio" | "emulated" = "vfio",
-  { freezeAt, ...on }: { realMode?: boolean; freezeAt?: string } = {},
+  { freezeAt, checked, ...on }: { realMode?: boolean; freezeAt?: string; checked?: boolean } = {},
 ): Promise<Boot> {
   const disk = new Uint8Array(8 * MIB);
   disk.set(diskPattern(MIB));
@@ -61,6 +61,7 @@ async function boot(
         model.faults.freezePe(VFIO.host);
       },
     },
+    ...(checked ? { coherency: { observeDma: (watch) => model.topology.watchDma(watch) } } : {}),
     ...more,
   });
   const exit = await vm.run();
@@ -89,6 +90,18 @@ describe("vmm: Linux on pseries", () => {
     expectPass(done);
     expect(done.summary.dma[0]!.mapCalls).toBeGreaterThan(500);
     expect(done.summary.dma[0]).toMatchObject({ windowsCreated: 1, mapErrors: 0, unmapErrors: 0 });
+  });
+
+  it("does so with its DMA checked, of which nothing is found", async () => {
+    for (const [device, ddw] of [
+      ["vfio", true],
+      ["vfio", false],
+      ["emulated", false],
+    ] as const) {
+      const done = await boot({ ddw }, device, { checked: true });
+      expectPass(done);
+      expect(done.summary.coherency).toEqual([]);
+    }
   });
 
   it("does so with INTx only", async () => {
