@@ -2,6 +2,16 @@
 
 export { bareDiskProgram } from "./bare-disk.ts";
 export {
+  DMA_BLOCKS,
+  DMA_BYTES,
+  DMA_PASS,
+  DMA_RAM,
+  DMA_STOPWATCH,
+  type DmaPart,
+  dmaPattern,
+  dmaProgram,
+} from "./bare-dma.ts";
+export {
   FRAMES_DISPLAY_MEMORY,
   FRAMES_PASS,
   FRAMES_RAM,
