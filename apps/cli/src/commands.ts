@@ -119,6 +119,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, Command>> = {
   bench: {
     describe: "measure what a guest's DMA mappings cost (tce), or the attributes of its pages (attrs)",
     words: [{ name: "subject", describe: "tce, attrs" }],
+    epilogue:
+      "attrs compares guarded with write-combining stores to a BAR, and RAM under snooped with unsnooped DMA; the software CPU has no caches, so what the latter shows is the cost of the flushes that a driver must make.",
     async read(given, [subject]) {
       const { parseBench } = await import("./options/bench-request.ts");
       const request = parseBench(given, subject);

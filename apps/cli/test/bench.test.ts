@@ -1,11 +1,13 @@
 // minivmm bench: what it is asked, the shape of what it prints, and the whole of it with tiny counts. No time is judged.
 import { describe, expect, it } from "vitest";
 import type { FrameResult, MappingResult } from "../src/bench/attrs.ts";
+import type { DmaResult, DmaWayResult } from "../src/bench/attrs-dma.ts";
 import type { WayResult } from "../src/bench/tce.ts";
 import { parseBench } from "../src/options/bench-request.ts";
 import { givenFrom } from "../src/options/given.ts";
 import { renderBench } from "../src/render/bench.ts";
 import { renderBenchAttrs } from "../src/render/bench-attrs.ts";
+import { renderBenchDma } from "../src/render/bench-dma.ts";
 import { styleFor } from "../src/render/style.ts";
 import { cli } from "./helpers.ts";
 
@@ -99,6 +101,50 @@ describe("cli bench: table of attributes", () => {
   });
 });
 
+describe("cli bench: table of DMA", () => {
+  it("sets snooped and unsnooped side by side, and says what the checker said", () => {
+    const way = (flushesPerTransfer: number, transfersPerSecond: number): DmaWayResult => ({
+      transfers: 16,
+      flushes: 16 * flushesPerTransfer,
+      flushesPerTransfer,
+      milliseconds: 1,
+      wallMilliseconds: 1,
+      transfersPerSecond,
+      megabytesPerSecond: transfersPerSecond / 250,
+    });
+    const report = {
+      kind: "unflushed",
+      device: "edu",
+      access: "read",
+      busAddress: "0x1000",
+      page: "0x2000",
+      pc: "0x3000",
+      mapping: "guest page 0x2000",
+      missing: "dcbf",
+      count: 4,
+    } as const;
+    const result: DmaResult = {
+      bytes: 4096,
+      snooped: way(0, 200_000),
+      unsnooped: way(32, 100_000),
+      slower: 2,
+      checked: [
+        { flushed: false, transfers: 4, reports: [report] },
+        { flushed: true, transfers: 4, reports: [] },
+      ],
+    };
+    const lines = renderBenchDma(result, styleFor({}, {})).split("\n");
+    expect(lines[0]).toBe("RAM that a device reads by DMA, 4 KiB a round");
+    expect(lines[2]).toMatch(/^ {2}snooped: .* 0 +200,000 +800\.0 +1\.00 x$/);
+    expect(lines[3]).toMatch(/^ {2}unsnooped: .* 32 +100,000 +400\.0 +2\.00 x$/);
+    expect(lines[4]).toContain("no caches");
+    expect(lines[5]).toBe(
+      "checked: 4 unsnooped rounds without flushes: edu reads 0x1000 past a cache that has newer bytes, guest at 0x3000, 4 times; there: guest page 0x2000; missing: dcbf",
+    );
+    expect(lines.slice(6)).toEqual(["checked: 4 unsnooped rounds with flushes: nothing is reported", ""]);
+  });
+});
+
 describe("cli bench: the whole", () => {
   it("draws the same frames through both mappings, with an eighth of the transactions through one", async () => {
     const { status, stdout, stderr } = await cli(["bench", "attrs", "--json", "--rounds", "1", "--amount", "2"]);
@@ -117,6 +163,17 @@ describe("cli bench: the whole", () => {
       expect(frame.tolerant.transactions).toBeLessThan(lines + 16);
       expect(frame.guarded.megabytesPerSecond > 0 && frame.tolerant.megabytesPerSecond > 0).toBe(true);
     }
+    const { dma } = result;
+    expect(dma).toMatchObject({
+      bytes: 4096,
+      snooped: { transfers: 32, flushes: 0, flushesPerTransfer: 0 },
+      unsnooped: { transfers: 32, flushes: 1024, flushesPerTransfer: 32 },
+      checked: [
+        { flushed: false, transfers: 4, reports: [{ kind: "unflushed", device: "edu", access: "read", count: 4 }] },
+        { flushed: true, transfers: 4, reports: [] },
+      ],
+    });
+    expect(dma.snooped.megabytesPerSecond > 0 && dma.unsnooped.transfersPerSecond > 0 && dma.slower > 0).toBe(true);
   });
 
   it("is a table of attributes for people", async () => {
@@ -125,6 +182,9 @@ describe("cli bench: the whole", () => {
     expect(stdout).toContain("Writing to a prefetchable BAR");
     expect(stdout).toContain("1 round of 1 pages, interleaved; medians of processor time; all data verified");
     expect(stdout).toContain("Frames of 1024 KiB");
+    expect(stdout).toContain("RAM that a device reads by DMA");
+    expect(stdout).toMatch(/^checked: 4 unsnooped rounds without flushes: edu reads .* 32 of 32 blocks/m);
+    expect(stdout).toMatch(/^checked: 4 unsnooped rounds with flushes: nothing is reported$/m);
   });
 
   it("runs one program three ways, each answered by its own stage, and finds all data", async () => {

@@ -14,8 +14,8 @@ import {
   framesProgram,
 } from "@minivmm/vmm/guests";
 import { CliError } from "../errors.ts";
-import { median } from "./median.ts";
-import { type DisplayMark, StopwatchDisplay } from "./stopwatch-display.ts";
+import { type CountedMark, medianOf, medianRatio } from "./stopwatch.ts";
+import { StopwatchDisplay } from "./stopwatch-display.ts";
 
 export const FRAME_SIZES = [4096, 1 << 20] as const;
 
@@ -62,7 +62,7 @@ export async function benchAttrs({ rounds, drawn, onRound }: AttrsBenchOptions):
     return { bytes, frames, warmUp: Math.ceil(frames / WARM_UP_SHARE) };
   });
   const seen = new Map(
-    sizes.map(({ bytes }) => [bytes, { guarded: [] as DisplayMark[], tolerant: [] as DisplayMark[] }]),
+    sizes.map(({ bytes }) => [bytes, { guarded: [] as CountedMark[], tolerant: [] as CountedMark[] }]),
   );
   for (let round = 0; round < rounds; round++) {
     onRound?.(round);
@@ -70,7 +70,7 @@ export async function benchAttrs({ rounds, drawn, onRound }: AttrsBenchOptions):
     const parts = sizes.flatMap((size) => order.map((mapping): FramesPart => ({ ...size, mapping })));
     const spent = await draw(parts);
     parts.forEach(({ bytes, mapping }, n) => {
-      seen.get(bytes)?.[mapping].push(spent[n] as DisplayMark);
+      seen.get(bytes)?.[mapping].push(spent[n] as CountedMark);
     });
   }
   return sizes.map(({ bytes, frames }) => {
@@ -80,14 +80,14 @@ export async function benchAttrs({ rounds, drawn, onRound }: AttrsBenchOptions):
       frames,
       guarded: mappingResult(guarded, bytes, frames),
       tolerant: mappingResult(tolerant, bytes, frames),
-      fewer: ratio(guarded, tolerant, "transactions"),
-      faster: ratio(guarded, tolerant, "processor"),
+      fewer: medianRatio(guarded, tolerant, "transactions"),
+      faster: medianRatio(guarded, tolerant, "processor"),
     };
   });
 }
 
 /** What each part took. */
-async function draw(parts: readonly FramesPart[]): Promise<DisplayMark[]> {
+async function draw(parts: readonly FramesPart[]): Promise<CountedMark[]> {
   const display = new StopwatchDisplay();
   using model = modelHost("power9");
   let text = "";
@@ -109,24 +109,19 @@ async function draw(parts: readonly FramesPart[]): Promise<DisplayMark[]> {
     if (Buffer.compare(display.memory.subarray(at, at + part.bytes), framesPattern(part)) === 0) return;
     throw failed(`the display does not show what was drawn through the ${part.mapping} mapping`);
   });
-  return parts.map((_, n) => display.between(2 * n));
+  return parts.map((_, n) => display.stopwatch.between(2 * n));
 }
 
-function mappingResult(rounds: readonly DisplayMark[], bytes: number, frames: number): MappingResult {
-  const of = (what: keyof DisplayMark): number => median(rounds.map((each) => each[what]));
-  const transactions = of("transactions");
-  const milliseconds = of("processor");
+function mappingResult(rounds: readonly CountedMark[], bytes: number, frames: number): MappingResult {
+  const transactions = medianOf(rounds, "transactions");
+  const milliseconds = medianOf(rounds, "processor");
   return {
     transactions,
     transactionsPerFrame: transactions / frames,
     milliseconds,
-    wallMilliseconds: of("wall"),
+    wallMilliseconds: medianOf(rounds, "wall"),
     megabytesPerSecond: (bytes * frames) / milliseconds / 1000,
   };
-}
-
-function ratio(over: readonly DisplayMark[], under: readonly DisplayMark[], what: keyof DisplayMark): number {
-  return median(over.map((each, round) => each[what] / (under[round]?.[what] ?? Number.NaN)));
 }
 
 function failed(why: string): CliError {
