@@ -73,6 +73,11 @@ export class Msi {
     return Math.min(1 << ((this.#device.config.bytes[this.offset + PCI_MSI_FLAGS]! >> 4) & 7), this.vectors);
   }
 
+  /** Where the data is in configuration space; the address is before it, from `offset + 4` on. */
+  get dataOffset(): number {
+    return this.offset + (this.#address64 ? 12 : 8);
+  }
+
   masked(n: number): boolean {
     return this.#maskAt !== 0 && (this.#device.config.read(this.#maskAt, 4) & (1 << n)) !== 0;
   }

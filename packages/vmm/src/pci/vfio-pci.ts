@@ -45,6 +45,11 @@ export interface VfioPciOptions {
   readonly accessEndsPin?: boolean;
   /** The guest has it on a PCI Express root bus. */
   readonly onRootComplex?: boolean;
+  /**
+   * Runs something a few milliseconds later. A guest that moves an MSI to another CPU writes its address and then its data,
+   * and a vector of the one on the CPU of the other is nobody's: an address waits so long for its data. Default: it does not.
+   */
+  readonly later?: ((run: () => void) => void) | undefined;
 }
 
 const PROBLEMS_MAX = 8;
@@ -62,6 +67,8 @@ export class VfioPciEndpoint implements PciEndpoint {
   private readonly counters = new BarWriteCounters();
   private irqs: VfioIrqs | undefined;
   private gone = false;
+  /** An address of a message was written, its data perhaps not yet. */
+  private halfWritten = false;
 
   /** `device` has been opened by a VfioSession, which also closes it. Throws VmmError PASSTHROUGH for what is no PCI function. */
   constructor(name: string, host: Host, device: VfioDevice, options: VfioPciOptions = {}) {
@@ -147,7 +154,8 @@ export class VfioPciEndpoint implements PciEndpoint {
     // Another CPU must not find a page in the guest's address space that the device no longer answers.
     if (this.mapped !== undefined) this.hideWhatIsOff();
     this.device.writeConfig(offset, width, value);
-    this.irqs?.sync();
+    if (this.writesMessageAddress(offset, width)) this.waitForData();
+    else this.syncNow();
   }
 
   barAddress(bar: BarDescription): number {
@@ -246,8 +254,28 @@ export class VfioPciEndpoint implements PciEndpoint {
 
   close(): void {
     if (this.gone) return;
+    this.halfWritten = false;
     this.irqs?.disable();
     this.mapped?.close();
+  }
+
+  private writesMessageAddress(offset: number, width: number): boolean {
+    const { msi } = this.shadow;
+    if (this.options.later === undefined || msi === null || !msi.enabled) return false;
+    return offset >= msi.offset + 4 && offset + width <= msi.dataOffset;
+  }
+
+  private waitForData(): void {
+    if (this.halfWritten) return;
+    this.halfWritten = true;
+    this.options.later?.(() => {
+      if (this.halfWritten) this.syncNow();
+    });
+  }
+
+  private syncNow(): void {
+    this.halfWritten = false;
+    this.irqs?.sync();
   }
 
   private hideWhatIsOff(): void {

@@ -9,6 +9,8 @@ export interface PcBoxOptions extends BareBoxOptions {
   readonly deviceHost: Host;
   readonly devices: readonly PcDeviceConfig[];
   readonly watch: WatchDescriptor;
+  /** Runs something a few milliseconds later. */
+  readonly later?: (run: () => void) => void;
   /** Looks at what devices do with memory. Default: nobody does. */
   readonly check?: Omit<PcCheckOptions, "pc"> | undefined;
 }
@@ -16,10 +18,10 @@ export interface PcBoxOptions extends BareBoxOptions {
 export class PcBox extends BareBox {
   /** Throws VmmError, KvmError, VfioError. */
   constructor(options: PcBoxOptions) {
-    const { deviceHost: host, devices, watch, check: asked } = options;
+    const { deviceHost: host, devices, watch, later, check: asked } = options;
     super(options, (sockets) => {
       const check = asked && { ...asked, pc: () => positionOf(sockets) };
-      return new PcDevices({ ...sockets, host, devices, watch, check });
+      return new PcDevices({ ...sockets, host, devices, watch, later, check });
     });
   }
 }

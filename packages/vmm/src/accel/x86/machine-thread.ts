@@ -23,6 +23,8 @@ import { ThreadTimers } from "./timers.ts";
 
 /** Output that is no whole line is shown after so long. */
 const FLUSH_MS = 10;
+/** A guest that writes one register after another is through with it by then. */
+const LATER_MS = 20;
 
 type Port = NonNullable<typeof parentPort>;
 
@@ -32,6 +34,10 @@ const shared = new SharedState(data.shared);
 const tell = (message: FromMachine): void => port.postMessage(message);
 
 const clock = new ThreadTimers((ms) => tell({ type: "wake", ms }));
+
+const later = (run: () => void): void => {
+  clock.after(LATER_MS, run);
+};
 
 class MachineThread {
   private readonly timeline = new Timeline(() => 0, { origin: data.origin });
@@ -86,7 +92,7 @@ class MachineThread {
     if (devices.length === 0) return new BareBox(options);
     const { PcBox } = await import("./box.ts");
     const check = this.log && { log: this.log, observeDma };
-    return new PcBox({ ...options, deviceHost: host, devices, watch: this.watcher(host), check });
+    return new PcBox({ ...options, deviceHost: host, devices, watch: this.watcher(host), later, check });
   }
 
   /** `pause`: models of devices finish what was asked of them at a turn of the event loop, so there has to be one. */

@@ -35,6 +35,8 @@ export interface PcDevicesOptions {
   readonly bridge: PcHostBridge;
   readonly devices: readonly PcDeviceConfig[];
   readonly watch: WatchDescriptor;
+  /** Runs something a few milliseconds later. */
+  readonly later?: ((run: () => void) => void) | undefined;
   /** A device had an error that it does not recover from. */
   readonly failed: (message: string) => void;
   /** Looks at what devices do with memory. Default: nobody does. */
@@ -173,6 +175,7 @@ export class PcDevices {
     const sameHost = kvm.host === host;
     const endpoint = new VfioPciEndpoint(name, host, device, {
       onRootComplex: true,
+      later: this.options.later,
       slots: sameHost ? kvm : undefined,
       accessEndsPin: !sameHost,
       delivery: (gsi, problem) => {
